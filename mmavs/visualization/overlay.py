@@ -1,0 +1,129 @@
+"""Masks over frames: plain functions of arrays, no mm types.
+
+Letters: H, W size of a frame in pixels. Frames are RGB uint8, masks hold class indices; 0 is background and 255 means
+"no label": neither is drawn.
+"""
+
+import cv2
+import numpy as np
+
+from mmavs.visualization.colours import FALSE_ALARM_COLOUR, HIT_COLOUR, IGNORE_INDEX, MISSED_COLOUR, as_palette
+
+
+def overlay(frame: np.ndarray, mask: np.ndarray, palette: np.ndarray | list | tuple | None = None, alpha: float = 0.5,
+            outline: int = 0, outline_colour: tuple[int, int, int] | None = None) -> np.ndarray:
+    """Blend the colours of a mask over a frame.
+
+    A pixel of class c > 0 becomes ``(1 - alpha) * frame + alpha * palette[c]``, rounded; all others stay as they are.
+
+    Args:
+        frame: RGB picture. Shape (H, W, 3), uint8.
+        mask: Class index per pixel, bool or integer; resized by nearest neighbour if its size differs from the
+            frame's. Shape (h, w).
+        palette: One RGB colour for every class above 0, or one per class (C, 3). Default: amber.
+        alpha: Weight of the colour, 0 to 1. Default 0.5.
+        outline: Width in pixels of an opaque border inside each region. Default 0 (none).
+        outline_colour: RGB colour of the borders. Default: the colour of the region's class.
+
+    Returns:
+        A new picture. Shape (H, W, 3), uint8.
+
+    Raises:
+        ValueError: If ``alpha`` is outside 0..1, a shape is wrong, or ``mask`` holds an index without a colour.
+    """
+    if not 0 <= alpha <= 1:
+        raise ValueError(f'alpha={alpha} must lie in 0..1.')
+    frame = _check_frame(frame)
+    mask = fit_mask(mask, frame.shape[:2])
+    drawn = (mask != 0) & (mask != IGNORE_INDEX)
+    palette = as_palette(palette, int(mask[drawn].max(initial=1)) + 1)
+    if len(palette) == 2:
+        mask = drawn.astype(np.uint8)
+    elif mask[drawn].max(initial=0) >= len(palette):
+        raise ValueError(f'mask holds class {mask[drawn].max()}, but the palette has {len(palette)} colours.')
+    colours = palette[np.where(drawn, mask, 0)]
+    result = np.where(drawn[..., None], cv2.addWeighted(frame, 1 - alpha, colours, alpha, 0), frame)
+    if outline:
+        border = drawn & region_borders(mask, outline)
+        result[border] = colours[border] if outline_colour is None else outline_colour
+    return result
+
+
+def error_map(frame: np.ndarray, truth: np.ndarray, prediction: np.ndarray, alpha: float = 0.75) -> np.ndarray:
+    """Show where a prediction is right and wrong over the darkened grey frame.
+
+    Hits (the right class) are green, missed truth is blue, false alarms are vermillion; a wrong class where
+    something does sound is a false alarm. Pixels without a label are not judged.
+
+    Args:
+        frame: RGB picture. Shape (H, W, 3), uint8.
+        truth: Class indices, 255 = no label. Shape (h, w).
+        prediction: Class indices. Shape (h', w').
+        alpha: Weight of the colours, 0 to 1. Default 0.75.
+
+    Returns:
+        Shape (H, W, 3), uint8.
+    """
+    frame = _check_frame(frame)
+    truth, prediction = fit_mask(truth, frame.shape[:2]), fit_mask(prediction, frame.shape[:2])
+    judged = truth != IGNORE_INDEX
+    verdict = np.zeros(frame.shape[:2], np.uint8)
+    verdict[judged & (truth > 0) & (prediction == truth)] = 1
+    verdict[judged & (prediction > 0) & (prediction != truth)] = 2
+    verdict[judged & (truth > 0) & (prediction == 0)] = 3
+    colours = [(0, 0, 0), HIT_COLOUR, FALSE_ALARM_COLOUR, MISSED_COLOUR]
+    return overlay(dim(frame, 0.55, 0), verdict, colours, alpha=alpha)
+
+
+def dim(frame: np.ndarray, brightness: float = 0.6, saturation: float = 0.35) -> np.ndarray:
+    """Take light and colour out of a frame, so that what is drawn over it stands out.
+
+    Args:
+        frame: RGB picture. Shape (H, W, 3), uint8.
+        brightness: Factor on the result. Default 0.6.
+        saturation: 1 keeps the colours, 0 gives grey. Default 0.35.
+
+    Returns:
+        ``brightness * (saturation * frame + (1 - saturation) * grey)``, rounded. Shape (H, W, 3), uint8.
+    """
+    grey = cv2.cvtColor(cv2.cvtColor(_check_frame(frame), cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    return cv2.addWeighted(frame, brightness * saturation, grey, brightness * (1 - saturation), 0)
+
+
+def colour_mask(mask: np.ndarray, palette: np.ndarray | list | tuple | None = None) -> np.ndarray:
+    """Paint a mask alone, as the paper's Fig. 6 and 7 do: background black, "no label" grey. Shape (H, W, 3)."""
+    mask = fit_mask(mask, np.asarray(mask).shape)
+    picture = overlay(np.zeros((*mask.shape, 3), np.uint8), mask, palette, alpha=1)
+    picture[mask == IGNORE_INDEX] = 90
+    return picture
+
+
+def region_borders(mask: np.ndarray, width: int) -> np.ndarray:
+    """Pixels at most ``width`` pixels away from another class; the picture's own edge is no border. Shape (H, W)."""
+    mask = np.ascontiguousarray(mask, np.uint8)
+    kernel = np.ones((2 * width + 1, 2 * width + 1), np.uint8)
+    return (cv2.dilate(mask, kernel) != mask) | (cv2.erode(mask, kernel) != mask)
+
+
+def fit_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Bring a mask to uint8 and to ``size`` = (height, width), by nearest neighbour.
+
+    Raises:
+        ValueError: If the mask is not a plane of class indices in 0..255.
+    """
+    mask = np.asarray(mask)
+    if mask.ndim != 2:
+        raise ValueError(f'mask has shape {mask.shape}; expected one plane (H, W).')
+    if mask.dtype.kind == 'f' or (mask.dtype != bool and mask.size and not 0 <= mask.min() <= mask.max() <= 255):
+        raise ValueError(f'mask has dtype {mask.dtype}; expected bool or class indices in 0..255.')
+    mask = mask.astype(np.uint8)
+    if mask.shape != tuple(size):
+        mask = cv2.resize(mask, (size[1], size[0]), interpolation=cv2.INTER_NEAREST)
+    return mask
+
+
+def _check_frame(frame: np.ndarray) -> np.ndarray:
+    frame = np.asarray(frame)
+    if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
+        raise ValueError(f'frame has shape {frame.shape} and dtype {frame.dtype}; expected (H, W, 3) uint8, RGB.')
+    return np.ascontiguousarray(frame)
