@@ -25,9 +25,9 @@ NUM_LEVELS = 4
 class MADHead(BaseDecodeHead):
     """Modality Aggregation Decoder, pixel decoder and mask prediction (paper sections IV-C and IV-D).
 
-    The projected audio of each frame is the query. Decoder layers read the visual levels at strides 8, 16 and 32 into it;
-    the pixel decoder makes the mask feature from all levels and the *initial* projected audio; both together give the
-    logits at input size. In training the queries after each earlier layer are decoded too (deep supervision).
+    The projected audio of each frame is the query. Decoder layers read the visual levels at strides 8, 16 and 32 into
+    it; the pixel decoder makes the mask feature from all levels and the *initial* projected audio; both together give
+    the logits at input size. In training the queries after each earlier layer are decoded too (deep supervision).
 
     Args:
         in_channels: Channels of the four levels; all equal ``channels``. Default: (256, 256, 256, 256).

@@ -5,7 +5,6 @@ Letters: N frames, A queries of a frame, D channels, h and w the size at stride 
 
 from collections.abc import Sequence
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -18,8 +17,8 @@ UPSAMPLING = 4
 class MaskPredictor(nn.Module):
     """Intermediate mask, MLP and classifier (paper section IV-D, last paragraph).
 
-    The intermediate mask is the product of queries and mask feature F. The MLP turns each of its pixels into D channels,
-    F is added, and convolutions with a bilinear upsampling by 4 give the logits at input size.
+    The intermediate mask is the product of queries and mask feature F. The MLP turns each of its pixels into D
+    channels, F is added, and convolutions with a bilinear upsampling by 4 give the logits at input size.
 
     Args:
         channels: D.

@@ -13,9 +13,9 @@ def piecewise_mlp(values: Tensor, fc1: nn.Linear, fc2: nn.Linear, fc3: nn.Linear
                   max_pieces: int | None = None) -> Tensor | None:
     """Evaluate ``fc3(relu(fc2(relu(fc1(m)))))`` for many scalars m.
 
-    Between two neighbouring kinks of the first layer (``-b / w``) every input of the second layer is affine in m; between
-    the zeros of those, so is the whole network. Each piece that holds a pixel is evaluated once, at a point inside it:
-    value and slope, by the chain rule with the activation pattern of that point. A pixel then reads
+    Between two neighbouring kinks of the first layer (``-b / w``) every input of the second layer is affine in m;
+    between the zeros of those, so is the whole network. Each piece that holds a pixel is evaluated once, at a point
+    inside it: value and slope, by the chain rule with the activation pattern of that point. A pixel then reads
     ``value + (m - point) * slope``. Points and patterns carry no gradient; they are constant inside a piece, so the
     gradients for m and for all weights are those of the plain network (up to rounding, away from the kinks themselves).
 
@@ -69,7 +69,7 @@ def _first_layer_kinks(weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def _points_inside(kinks: Tensor, pieces: Tensor) -> Tensor:
-    """A point inside each piece; piece i lies between ``kinks[i - 1]`` and ``kinks[i]``, the outer ones are unbounded."""
+    """A point inside each piece; piece i lies between ``kinks[i - 1]`` and ``kinks[i]``, the outer ones have no end."""
     if len(kinks) == 0:
         return torch.zeros_like(pieces, dtype=kinks.dtype)
     bounds = torch.cat([kinks[:1] - 2, kinks, kinks[-1:] + 2])
@@ -78,7 +78,7 @@ def _points_inside(kinks: Tensor, pieces: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _second_layer_kinks(kinks: Tensor, pieces: Tensor, points: Tensor, value: Tensor, slope: Tensor) -> Tensor:
-    """Zeros of the second layer's inputs inside the given pieces of the first layer; value and slope of shape (S1, H)."""
+    """Zeros of the second layer's inputs, given as value and slope of shape (S1, H), inside their pieces."""
     infinity = kinks.new_tensor([float('inf')])
     bounds = torch.cat([-infinity, kinks, infinity])
     zeros = points - value / slope

@@ -33,7 +33,8 @@ class DropPath(nn.Module):
         Args:
             branch: Shape (N, S, D).
             level_lengths: Tokens of each level, summing to S. None: one level.
-            clip_lengths: Frames of each clip, summing to N: one draw for all frames of a clip. None: one for each frame.
+            clip_lengths: Frames of each clip, summing to N: one draw for all frames of a clip. None: one for each
+                frame.
 
         Returns:
             Shape (N, S, D).

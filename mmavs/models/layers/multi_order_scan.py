@@ -19,8 +19,8 @@ class MultiOrderScan(nn.Module):
 
     For every order ``h_t = exp(dt_t A) h_{t-1} + dt_t B_t x_t`` and ``y_t = C_t h_t + D x_t`` with
     ``dt = softplus(W_dt (W_x x)[:R] + bias)``; each order has weights of its own. ``W_x`` acts on single tokens, so the
-    tokens are projected once, in their natural order, and the scan reads them through a table of positions: no reordered
-    copies exist. The recurrence runs in float32 also under autocast (float64 for float64 tokens).
+    tokens are projected once, in their natural order, and the scan reads them through a table of positions: there are
+    no reordered copies. The recurrence runs in float32 also under autocast (float64 for float64 tokens).
 
     Parameters: ``x_proj_weight`` (K, R + 2n, E), rows in the order dt, B, C; ``dt_proj_weight`` (K, E, R);
     ``dt_proj_bias`` (K, E); ``A_log`` (K*E, n), starts as log(1..n); ``D`` (K*E), starts as 1. The step sizes start

@@ -24,8 +24,8 @@ class V2ABlock(nn.Module):
     """Vision-to-audio fusion block, frame-level or temporal-level (paper section IV-C, eq. 11-17).
 
     ``q + DropPath(Linear(LN(y) * SiLU(z)))``, where y are the scan's outputs at the queries. The visual tokens come
-    first and the queries last, so every query sees the whole frame (frame-level) or clip (temporal-level). K = 4: row by
-    row, column by column, and both reversed. The temporal level reverses the queries along with the visual tokens.
+    first and the queries last, so every query sees the whole frame (frame-level) or clip (temporal-level). K = 4: row
+    by row, column by column, and both reversed. The temporal level reverses the queries along with the visual tokens.
 
     Args:
         channels: D.
