@@ -1,0 +1,129 @@
+"""Cost of one or more configs over input sizes and clip lengths, as in the paper's Fig. 10.
+
+Prints a table of GFLOPs, parameters, peak memory, clips/s and frames/s; writes it as JSON and as a plot.
+
+python tools/analysis_tools/benchmark.py configs/avs_mamba/r50_ms3.py configs/avs_mamba/pvt_ms3.py \
+    --shapes 224 384 512 --frames 5 10 --out work_dirs/benchmark
+"""
+
+import argparse
+import json
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import torch
+from mmengine.config import DictAction
+
+from mmavs.utils.profiling import Case, measure
+
+COLUMNS = (('config', 'config', '{}'), ('size', 'size', '{}'), ('frames', 'T', '{}'), ('gflops', 'GFLOPs', '{:.1f}'),
+           ('parameters', 'parameters', '{:,}'), ('peak_memory_mib', 'peak MiB', '{:.0f}'),
+           ('clips_per_s', 'clips/s', '{:.3f}'), ('frames_per_s', 'frames/s', '{:.2f}'))
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Command line of the tool."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('configs', nargs='+', help='config files; each is a line of the plot')
+    parser.add_argument('--shapes', type=int, nargs='+', default=[224, 384, 512], metavar='PIXELS',
+                        help='square input sizes (default: 224 384 512)')
+    parser.add_argument('--frames', type=int, nargs='+', default=[5], help='clip lengths (default: 5)')
+    parser.add_argument('--clips', type=int, default=1, help='clips of a batch (default: 1)')
+    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu',
+                        help='cpu or cuda (default: cuda if there is one)')
+    parser.add_argument('--repeats', type=int, default=3, help='timed runs; the fastest counts (default: 3)')
+    parser.add_argument('--mode', choices=['infer', 'train'], default='infer',
+                        help='train: forward and backward (default: infer)')
+    parser.add_argument('--out', metavar='DIR', help='folder for benchmark.json and benchmark.png')
+    parser.add_argument('--same-process', action='store_true',
+                        help='do not start a fresh process per case: quicker, but memory of earlier cases may hide')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
+                        help='override entries of every config')
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the tool; returns the exit code: 1 if a case failed."""
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    for config in args.configs:
+        if not Path(config).is_file():
+            parser.error(f'No config file {config}.')
+    for name in ('shapes', 'frames', 'clips', 'repeats'):
+        values = getattr(args, name)
+        if min(values if isinstance(values, list) else [values]) < 1:
+            parser.error(f'--{name} must be at least 1.')
+    if args.device.startswith('cuda') and not torch.cuda.is_available():
+        parser.error(f'--device {args.device}: this PyTorch sees no GPU; use --device cpu.')
+    cases = [Case(config, shape, shape, frames, args.clips, args.device, args.repeats, args.mode,
+                  tuple((args.cfg_options or {}).items()))
+             for config in args.configs for frames in args.frames for shape in args.shapes]
+    print(format_line([header for _, header, _ in COLUMNS]))
+    results, failures = [], 0
+    for case in cases:
+        try:
+            result = measure(case) if args.same_process else measure_in_fresh_process(case)
+        except Exception as error:  # one case that does not fit in memory must not end the sweep
+            failures += 1
+            print(f'{Path(case.config).stem} at {case.height} x {case.width}, {case.frames} frames failed: '
+                  f'{type(error).__name__}: {str(error).splitlines()[0] if str(error) else "no message"}',
+                  file=sys.stderr)
+            continue
+        results.append(result)
+        print(format_line(format_result(result)), flush=True)
+    missing = sorted({name for result in results for name in result['uncounted_kernels']})
+    if missing:
+        print(f'GFLOPs leave out {", ".join(missing)}: no formula is registered.')
+    if args.out and results:
+        folder = Path(args.out)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / 'benchmark.json').write_text(json.dumps(results, indent=2))
+        plot(results, folder / 'benchmark.png')
+        print(f'Wrote {folder / "benchmark.json"} and benchmark.png.')
+    return 1 if failures else 0
+
+
+def measure_in_fresh_process(case: Case) -> dict:
+    """:func:`mmavs.utils.profiling.measure` where no earlier case has left memory behind."""
+    with ProcessPoolExecutor(max_workers=1, mp_context=get_context('spawn')) as pool:
+        return pool.submit(measure, case).result()
+
+
+def format_result(result: dict) -> list[str]:
+    """The cells of one line of the table; '-' where a number is not known."""
+    cells = dict(result, config=Path(result['config']).stem, size=f'{result["height"]}x{result["width"]}')
+    return ['-' if cells[key] is None else form.format(cells[key]) for key, _, form in COLUMNS]
+
+
+def format_line(cells: list[str]) -> str:
+    """One line of the table."""
+    widths = (22, 10, 4, 10, 13, 10, 9, 10)
+    return ''.join(cell.ljust(width) if index == 0 else cell.rjust(width)
+                   for index, (cell, width) in enumerate(zip(cells, widths, strict=True)))
+
+
+def plot(results: list[dict], path: Path) -> None:
+    """GFLOPs, memory and speed over the input size, a line per config and clip length."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    panels = (('gflops', 'GFLOPs per clip'), ('peak_memory_mib', 'peak memory (MiB)'), ('frames_per_s', 'frames per s'))
+    figure = Figure(figsize=(12, 3.6), layout='constrained')
+    FigureCanvasAgg(figure)
+    for index, (key, label) in enumerate(panels):
+        axes = figure.add_subplot(1, len(panels), index + 1)
+        for config, frames in dict.fromkeys((r['config'], r['frames']) for r in results):
+            line = [(r['height'], r[key]) for r in results if (r['config'], r['frames']) == (config, frames)]
+            line = sorted((x, y) for x, y in line if y is not None)
+            axes.plot(*zip(*line, strict=True) if line else ((), ()), marker='o',
+                      label=f'{Path(config).stem}, T = {frames}')
+        axes.set(xlabel='input size (pixels)', title=label, ylim=(0, None))
+        axes.grid(alpha=0.3)
+        axes.spines[['top', 'right']].set_visible(False)
+    figure.axes[0].legend(frameon=False, fontsize=9)
+    figure.savefig(path, dpi=150)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
