@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 # torch's unpickler says in these words which object it refused.
-_REFUSED = (r'GLOBAL (\S+) (?:was|whose)', r'unrecognized function (<[^>]+>)', r'allowlisted via .* but got (.+)')
+_REFUSED = (r'GLOBAL (.+?) (?:was|whose)', r'unrecognized function (<[^>]+>)', r'allowlisted via .* but got (.+)')
 
 
 class UnsafeCheckpointError(ValueError):
@@ -215,7 +215,9 @@ def _refused_type(message: str) -> str | None:
 
 
 def _damaged(path: Path, error: Exception) -> ValueError:
-    reason = (str(error).splitlines() or [''])[0] or type(error).__name__
+    # torch wraps its finding into paragraphs of advice, among them to open the file unsafely.
+    finding = str(error).rpartition('WeightsUnpickler error:')[2].strip()
+    reason = re.split(r'\n|\. ', finding)[0] if finding else type(error).__name__
     size = path.stat().st_size
     return ValueError(f'{path} ({size} bytes) is truncated or no checkpoint ({reason}): copy or download it again.')
 
