@@ -1,0 +1,5 @@
+"""Necks."""
+
+from mmavs.models.necks.mte_neck import MTENeck
+
+__all__ = ['MTENeck']
