@@ -1,0 +1,101 @@
+"""See and hear what the network gets: clips after augmentation and normalisation.
+
+For each clip a contact sheet (frames, masks and log-mel as they enter the network) and its sound are written;
+no window is opened.
+
+Example:
+    python tools/analysis_tools/browse_dataset.py configs/avs_mamba/pvt_ms3.py --split train --num 20
+"""
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+from mmengine.config import DictAction
+from mmengine.dataset import pseudo_collate
+from mmengine.runner import set_random_seed
+from torch import nn
+
+from mmavs.engine.launch import load_config
+from mmavs.registry import MODELS
+from mmavs.utils.building import SPLITS, build_dataset
+from mmavs.visualization import AVSLocalVisualizer, write_picture
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Command line of the tool."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config file, e.g. configs/avs_mamba/pvt_ms3.py')
+    parser.add_argument('--split', choices=SPLITS, default='train', help='default: train')
+    parser.add_argument('--num', type=int, default=10, help='number of clips (default: 10)')
+    parser.add_argument('--start', type=int, default=0, help='first clip (default: 0)')
+    parser.add_argument('--repeat', type=int, default=1, help='draw each clip this often, to see the augmentation vary')
+    parser.add_argument('--output-dir', default='work_dirs/browse', help='default: work_dirs/browse')
+    parser.add_argument('--seed', type=int, default=0, help='seed of the augmentation (default: 0)')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
+                        help='override config entries, e.g. input_size="(224,224)"')
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the tool; returns the exit code."""
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    for name in ('num', 'repeat'):
+        if getattr(args, name) < 1:
+            parser.error(f'--{name} {getattr(args, name)} must be at least 1.')
+    try:
+        cfg = load_config(args.config, args.cfg_options, work_dir=None, launcher='none')
+        dataset = build_dataset(cfg, args.split)
+        if not 0 <= args.start < len(dataset):
+            raise ValueError(f'--start {args.start}: the {args.split} split has clips 0 to {len(dataset) - 1}.')
+        preprocessor = MODELS.build(cfg.model.data_preprocessor)
+    except (FileNotFoundError, ValueError, KeyError) as error:
+        parser.error(str(error))
+    set_random_seed(args.seed)
+    visualizer = AVSLocalVisualizer()
+    visualizer.dataset_meta = dataset.metainfo
+    folder = Path(args.output_dir)
+    indices = range(args.start, min(args.start + args.num, len(dataset)))
+    for index in indices:
+        for repeat in range(args.repeat):
+            sample = write_clip(dataset[index], preprocessor, visualizer, folder, index, repeat, args.repeat > 1)
+        print(f'{index}: {sample.video_id}', flush=True)
+    print(f'Wrote {len(indices)} clips to {folder}.')
+    return 0
+
+
+def write_clip(item: dict, preprocessor: nn.Module, visualizer: AVSLocalVisualizer, folder: Path, index: int,
+               repeat: int, numbered: bool):
+    """Draw one item of the data set and copy its sound; returns its data sample."""
+    batch = preprocessor(pseudo_collate([item]), training=True)
+    sample = batch['data_samples'][0]
+    name = f'{index:05d}_{sample.video_id}'.replace('/', '_')
+    sheet = visualizer.draw_datasample(denormalised(batch['inputs']['img'], preprocessor), sample,
+                                       log_mel=batch['inputs']['audio'].numpy(), draw_pred=False)
+    write_picture(folder / (f'{name}_{repeat}.png' if numbered else f'{name}.png'), sheet)
+    sound = sample.get('audio_path')
+    if sound and Path(sound).is_file() and repeat == 0:
+        shutil.copyfile(sound, folder / f'{name}{Path(sound).suffix}')
+    return sample
+
+
+def denormalised(img, preprocessor: nn.Module) -> list[np.ndarray]:
+    """RGB pictures from the network's input.
+
+    Args:
+        img: Normalised frames. Shape (N, 3, H, W), float.
+        preprocessor: The module that normalised them.
+
+    Returns:
+        N pictures of shape (H, W, 3), uint8; wrong colours here are wrong colours for the network.
+    """
+    img = img * preprocessor.std + preprocessor.mean
+    pictures = img.round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
+    return [np.ascontiguousarray(picture) for picture in pictures]
+
+
+if __name__ == '__main__':
+    sys.exit(main())
