@@ -1,0 +1,153 @@
+"""Reads frames and masks, and says in one sentence what is wrong with a file that cannot be used."""
+
+import io
+import os
+import struct
+import zlib
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from mmavs.datasets.errors import DataFileError
+from mmavs.structures import avss_palette
+
+_DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, zlib.error,
+                  Image.DecompressionBombError)
+
+
+def read_bytes(path: str) -> bytes:
+    """The content of a file.
+
+    Raises:
+        DataFileError: The file is missing, empty or not readable.
+    """
+    try:
+        with open(path, 'rb') as file:
+            content = file.read()
+    except FileNotFoundError:
+        raise DataFileError(f'{path} does not exist.') from None
+    except OSError as error:
+        raise DataFileError(f'{path} cannot be read: {os.strerror(error.errno)}.') from None
+    if not content:
+        raise DataFileError(f'{path} is empty (0 bytes).')
+    return content
+
+
+def _open_image(path: str) -> Image.Image:
+    """A fully decoded picture of a mode that has 8 bits or 1 bit per channel."""
+    content = read_bytes(path)
+    try:
+        image = Image.open(io.BytesIO(content))
+        image.load()
+    except _DECODE_ERRORS as error:
+        raise DataFileError(f'{path} is damaged or no picture ({len(content)} bytes): {error}.') from None
+    if image.mode not in ('1', 'L', 'LA', 'P', 'PA', 'RGB', 'RGBA', 'CMYK', 'YCbCr'):
+        raise DataFileError(f'{path} has the pixel format {image.mode!r}; expected 8 bits per channel '
+                            '(modes 1, L, P or RGB).')
+    return image
+
+
+def read_frame(path: str) -> np.ndarray:
+    """A frame of a video.
+
+    Args:
+        path (str): PNG or JPEG file.
+
+    Returns:
+        np.ndarray: Shape (H, W, 3), uint8, BGR.
+
+    Raises:
+        DataFileError: The file cannot be used; the message names it.
+    """
+    return cv2.cvtColor(np.asarray(_open_image(path).convert('RGB')), cv2.COLOR_RGB2BGR)
+
+
+def read_binary_mask(path: str) -> np.ndarray:
+    """Where something sounds, from any of the formats that AVSBench's S4 and MS3 masks come in.
+
+    Foreground is any channel above 0 for modes 1 and P (after its palette), and any channel from 128 up for L and RGB;
+    a mask of L or RGB that holds nothing above 1 is read as {0, 1}.
+
+    Args:
+        path (str): PNG file of mode 1, L, P or RGB.
+
+    Returns:
+        np.ndarray: Shape (H, W), uint8: 0 or 1.
+
+    Raises:
+        DataFileError: The file cannot be used; the message names it.
+    """
+    image = _open_image(path)
+    threshold = 1 if image.mode in ('1', 'P', 'PA') else 128
+    if image.mode in ('1', 'L', 'LA'):
+        brightest = np.asarray(image.convert('L'))
+    else:
+        brightest = np.asarray(image.convert('RGB')).max(axis=2)
+    if brightest.max(initial=0) <= 1:
+        threshold = 1
+    return (brightest >= threshold).astype(np.uint8)
+
+
+def read_index_mask(path: str, num_classes: int = 71) -> np.ndarray:
+    """AVSS classes from a mask that holds class indices (``labels_semantic``).
+
+    Args:
+        path (str): PNG file of mode L or P, or RGB with three equal channels.
+        num_classes (int): Indices from here up are refused. Defaults to 71.
+
+    Returns:
+        np.ndarray: Shape (H, W), uint8: 0..70.
+
+    Raises:
+        DataFileError: The file cannot be used; the message names it and the first wrong value.
+    """
+    image = _open_image(path)
+    if image.mode == 'P':
+        indices = np.asarray(image)
+    else:
+        channels = np.asarray(image.convert('RGB'))
+        if (channels != channels[..., :1]).any():
+            raise DataFileError(f'{path} holds colours; masks in labels_semantic hold class indices in one channel.')
+        indices = channels[..., 0]
+    highest = int(indices.max(initial=0))
+    if highest >= num_classes:
+        raise DataFileError(f'{path} holds the class index {highest}; indices run from 0 to {num_classes - 1}.')
+    return np.array(indices, dtype=np.uint8)
+
+
+def read_palette_mask(path: str, num_classes: int = 71) -> np.ndarray:
+    """AVSS classes from a mask that is painted with the palette (``labels_rgb``).
+
+    Args:
+        path (str): PNG file; its colours must be those of ``avss_palette``.
+        num_classes (int): Number of colours. Defaults to 71.
+
+    Returns:
+        np.ndarray: Shape (H, W), uint8: 0..70.
+
+    Raises:
+        DataFileError: The file cannot be used; the message names it and the first colour outside the palette.
+    """
+    colours = np.asarray(_open_image(path).convert('RGB')).astype(np.int32)
+    codes = colours[..., 0] << 16 | colours[..., 1] << 8 | colours[..., 2]
+    indices = _palette_lookup(num_classes)[codes]
+    unknown = indices == 255
+    if unknown.any():
+        colour = tuple(int(value) for value in colours[unknown][0])
+        raise DataFileError(f'{path} holds the colour {colour} (RGB), which none of the {num_classes} classes has, in '
+                            f'{int(unknown.sum())} pixels.')
+    return indices
+
+
+@lru_cache(maxsize=2)
+def _palette_lookup(num_classes: int) -> np.ndarray:
+    """Class of each 24-bit colour, 255 for colours outside the palette. Shape (2**24,), uint8."""
+    lookup = np.full(1 << 24, 255, dtype=np.uint8)
+    palette = avss_palette(num_classes).astype(np.int32)
+    lookup[palette[:, 0] << 16 | palette[:, 1] << 8 | palette[:, 2]] = np.arange(num_classes)
+    return lookup
+
+
+MASK_READERS = {'binary': read_binary_mask, 'index': read_index_mask, 'palette': read_palette_mask}
