@@ -1,0 +1,6 @@
+"""Evaluation: pure functions, metrics for mmengine, bootstrap intervals and the result table."""
+
+from mmavs.evaluation.functional import f_measure, frame_iou, jaccard_index
+from mmavs.evaluation.metrics import AVSMetric, AVSSemanticMetric
+
+__all__ = ['AVSMetric', 'AVSSemanticMetric', 'f_measure', 'frame_iou', 'jaccard_index']

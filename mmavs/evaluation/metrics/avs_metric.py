@@ -1,0 +1,116 @@
+"""J and F of binary audio-visual segmentation (AVSBench S4 and MS3)."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mmavs.evaluation.bootstrap import Statistic
+from mmavs.evaluation.functional import IGNORE, count_binary, count_curves
+from mmavs.evaluation.metrics.binary_scores import BinaryRecord, binary_statistics, group_f
+from mmavs.evaluation.metrics.clip_metric import ClipMetric, read_field
+from mmavs.evaluation.metrics.eval_size import check_eval_size, resize_scores, resize_target
+from mmavs.evaluation.metrics.presets import BINARY_PRESETS, find_preset
+from mmavs.registry import METRICS
+
+
+@METRICS.register_module()
+class AVSMetric(ClipMetric):
+    """Jaccard index J and F-measure F, with what they hide on silent frames.
+
+    Scores, in percent and the same for any batch size, order, number of workers and processes:
+
+    - ``avs/J``: mean IoU of the labelled frames; a silent frame scores its share of true negatives.
+    - ``avs/F``: mean over groups of clips of the best point of the group's mean curve over 255 thresholds; silent
+      frames are left out of the curve, and a group with nothing else counts 0.
+    - ``avs/J_sounding``: J of the sounding frames only.
+    - ``avs/silent_fp_area``: mean share of a silent frame that is predicted as sounding; lower is better.
+    - ``avs/silent_clean``: share of silent frames where no pixel is predicted.
+
+    A sample needs ``gt_sem_seg`` (0, 1, 255 = no label), ``pred_scores`` (probability of sounding, at the mask's size),
+    both (T, H, W), and ``video_id``; ``sample_idx``, ``category`` and, for ``eval_size``, ``seg_logits`` (T, h, w) are
+    used where present. Frames without any label are not counted.
+
+    Args:
+        preset: How frames and clips are pooled: ``'avsbench'`` (default), ``'avsegformer'``, ``'selm'``, ``'combo'``,
+            ``'avsmamba'``, ``'batch_mean'``, ``'frame'`` or ``'dataset'``; see
+            :mod:`mmavs.evaluation.metrics.presets`.
+        eval_size: Score at this size, an int or (height, width). Default None: the masks' own. The published table of
+            AVS-Mamba has 512.
+        gt_interp: How masks are brought to ``eval_size``: ``'nearest'`` (default) or ``'bilinear_soft'``.
+        group_size: Clips per batch of the preset ``'batch_mean'``, which needs it; other presets have their own.
+        collect_device: As for mmengine's ``BaseMetric``.
+        prefix: As for mmengine's ``BaseMetric``. Default ``'avs'``.
+        collect_dir: As for mmengine's ``BaseMetric``.
+
+    Raises:
+        ValueError: If an argument is not among the above.
+    """
+
+    default_prefix = 'avs'
+
+    def __init__(self, preset: str = 'avsbench', eval_size: int | Sequence[int] | None = None,
+                 gt_interp: str = 'nearest', group_size: int | None = None, collect_device: str = 'cpu',
+                 prefix: str | None = None, collect_dir: str | None = None) -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
+        self.preset = find_preset(BINARY_PRESETS, preset, 'AVSMetric')
+        if (group_size is not None) != self.preset.batch_mean:
+            raise ValueError(f'AVSMetric: group_size={group_size} with preset={preset!r}; it belongs to the preset '
+                             "'batch_mean', which needs it.")
+        if group_size is not None:
+            if group_size < 1:
+                raise ValueError(f'AVSMetric: group_size must be at least 1, got {group_size}.')
+            self.preset = dataclasses.replace(self.preset, group_size=group_size)
+        self.eval_size = check_eval_size(eval_size, gt_interp)
+        self.gt_interp = gt_interp
+
+    def measure_clip(self, video_id: str, sample: Mapping) -> BinaryRecord:
+        """Count pixels of the labelled frames, see :class:`BinaryRecord`."""
+        target, scores = read_field(sample, 'gt_sem_seg'), read_field(sample, 'pred_scores')
+        if scores.shape != target.shape:
+            raise ValueError(f'pred_scores has shape {tuple(scores.shape)}, but gt_sem_seg {tuple(target.shape)}; '
+                             'predictions are expected at the size of the masks.')
+        target = target.to(scores.device)
+        labelled = (target != IGNORE).flatten(1).any(1)
+        target, scores = target[labelled], scores[labelled]
+        if self.eval_size is not None and len(target):
+            logits = read_field(sample, 'seg_logits')[labelled] if 'seg_logits' in sample else None
+            scores = resize_scores(scores, logits, self.eval_size)
+            target = resize_target(target, self.eval_size, self.gt_interp)
+        counts = count_binary(scores, target)
+        curve_hits, curve_predicted = count_curves(scores, target)
+        return BinaryRecord(
+            video_id=video_id, category=sample.get('category'), sample_idx=sample.get('sample_idx'),
+            frames=labelled.nonzero()[:, 0].tolist(), counts=type(counts)(*(value.cpu() for value in counts)),
+            curve_hits=curve_hits.cpu(), curve_predicted=curve_predicted.cpu())
+
+    def score_statistics(self, clips: list[BinaryRecord]) -> dict[str, tuple[Statistic, int]]:
+        """The five scores."""
+        return binary_statistics(clips, self.preset)
+
+    def describe_clips(self, clips: list[BinaryRecord]) -> tuple[list[dict], list[dict]]:
+        """J and F of each clip by itself (a clip without sounding frames has F 0), and means of each category."""
+        per_clip = []
+        for clip in clips:
+            iou, sounding = clip.iou, clip.sounding
+            areas = clip.counts.predicted / clip.counts.pixels
+            frames = [dict(frame=frame, J=100 * float(iou[i]), silent=not sounding[i],
+                           predicted_area=100 * areas[i].item()) for i, frame in enumerate(clip.frames)]
+            per_clip.append(dict(video_id=clip.video_id, category=clip.category, J=100 * float(iou.mean()),
+                                 F=100 * group_f([clip]), num_frames=len(frames), silent=not sounding.any(),
+                                 frames=frames))
+        names = sorted({clip.category for clip in clips if clip.category is not None})
+        rows = []
+        for name in names:
+            members = [clip for clip in per_clip if clip['category'] == name]
+            frame_ious = [frame['J'] for clip in members for frame in clip['frames']]
+            rows.append(dict(category=name, num_clips=len(members), J=float(np.mean(frame_ious)),
+                             F=float(np.mean([clip['F'] for clip in members]))))
+        return per_clip, rows
+
+    def describe_protocol(self) -> dict[str, Any]:
+        """Preset and settings."""
+        return dict(preset=self.preset.name, description=self.preset.description, warning=self.preset.warning,
+                    settings=dict(eval_size=self.eval_size, gt_interp=self.gt_interp,
+                                  group_size=self.preset.group_size))

@@ -1,0 +1,162 @@
+"""What the metrics of this package share: one record per clip, the order of the dataset, reports."""
+
+import math
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mmengine.evaluator import BaseMetric
+from torch import Tensor
+
+from mmavs.evaluation.bootstrap import Statistic, bootstrap_interval, evaluate_statistic
+
+
+@dataclass
+class ClipRecord:
+    """What is kept of a clip until the scores are computed.
+
+    Attributes:
+        video_id: Name of the clip.
+        category: Its category, or None.
+        sample_idx: Its place in the dataset, or None.
+        frames: Places of its labelled frames in the clip.
+    """
+
+    video_id: str
+    category: str | None
+    sample_idx: int | None
+    frames: list[int]
+
+
+class ClipMetric(BaseMetric):
+    """A metric with one record per clip, whose scores depend on nothing but the set of clips and their dataset order.
+
+    mmengine cuts what the processes collected to the length of the dataset, so there must be one record per clip. The
+    records are sorted by ``sample_idx`` (which mm datasets give every sample) or, where a sample lacks it, by
+    ``video_id``; hence batch size, workers, processes and order of evaluation change nothing, also where a preset
+    pools groups of clips.
+
+    Attributes:
+        per_clip: After the evaluation, on the main process: a dict for each clip in dataset order, with ``video_id``,
+            ``category``, ``J``, ``F``, ``num_frames`` and ``frames``. Percent.
+        categories: A dict for each category, with ``category``, ``num_clips``, ``J`` and ``F``. Percent.
+    """
+
+    def __init__(self, collect_device: str = 'cpu', prefix: str | None = None, collect_dir: str | None = None) -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
+        self.per_clip: list[dict] = []
+        self.categories: list[dict] = []
+        self._scores: dict[str, tuple[Statistic, int]] = {}
+
+    def process(self, data_batch: Any, data_samples: Sequence[Mapping]) -> None:
+        """Measure the clips of a batch.
+
+        Args:
+            data_batch: Not used.
+            data_samples: One dict for each clip, see the class.
+
+        Raises:
+            ValueError: If a field is missing or does not fit; the message names the clip.
+        """
+        for sample in data_samples:
+            video_id = sample.get('video_id')
+            if video_id is None:
+                raise ValueError(f'{type(self).__name__}: a sample has no video_id; PackAVSInputs adds it.')
+            try:
+                self.results.append(self.measure_clip(str(video_id), sample))
+            except ValueError as error:
+                raise ValueError(f'{type(self).__name__}, clip {video_id}: {error}') from error
+
+    def compute_metrics(self, results: list[ClipRecord]) -> dict[str, float]:
+        """Compute the scores of all clips.
+
+        Args:
+            results: The records.
+
+        Returns:
+            Score names without prefix -> percent; NaN where a score is undefined (no silent frame, for example).
+
+        Raises:
+            ValueError: If no clip has a labelled frame.
+        """
+        clips = [clip for clip in sort_clips(results) if clip.frames]
+        if not clips:
+            raise ValueError(f'{type(self).__name__}: none of the {len(results)} clips has a labelled frame; is the '
+                             'split one with masks?')
+        self.per_clip, self.categories = self.describe_clips(clips)
+        self._scores = self.score_statistics(clips)
+        return {name: evaluate_statistic(*score) for name, score in self._scores.items()}
+
+    def report(self, num_samples: int = 2000, seed: int = 0) -> dict[str, Any]:
+        """Everything about the last evaluation, ready for JSON (undefined values are None).
+
+        Call it on the main process, after the evaluation.
+
+        Args:
+            num_samples: Resamples of the bootstrap. Default 2000.
+            seed: Seed of the bootstrap. Default 0.
+
+        Returns:
+            ``metric``, ``preset``, ``description``, ``warning``, ``settings``, ``metrics`` (prefixed name -> percent),
+            ``intervals`` (prefixed name -> 95 % interval over clips), ``categories`` and ``clips``.
+
+        Raises:
+            RuntimeError: If nothing was evaluated yet.
+        """
+        if not self._scores:
+            raise RuntimeError(f'{type(self).__name__}.report() needs an evaluation first (on the main process).')
+        prefixed = {f'{self.prefix}/{name}' if self.prefix else name: score for name, score in self._scores.items()}
+        return without_nan(dict(
+            metric=type(self).__name__, **self.describe_protocol(),
+            metrics={name: evaluate_statistic(*score) for name, score in prefixed.items()},
+            intervals={name: list(bootstrap_interval(*score, num_samples=num_samples, seed=seed))
+                       for name, score in prefixed.items()},
+            categories=self.categories, clips=self.per_clip))
+
+    @abstractmethod
+    def measure_clip(self, video_id: str, sample: Mapping) -> ClipRecord:
+        """Count what the scores of one clip need."""
+
+    @abstractmethod
+    def describe_clips(self, clips: list[ClipRecord]) -> tuple[list[dict], list[dict]]:
+        """Values of every clip and of every category."""
+
+    @abstractmethod
+    def score_statistics(self, clips: list[ClipRecord]) -> dict[str, tuple[Statistic, int]]:
+        """For each score its function of resampling counts, and the number of units that are resampled."""
+
+    @abstractmethod
+    def describe_protocol(self) -> dict[str, Any]:
+        """``preset``, ``description``, ``warning`` and ``settings`` of the report."""
+
+
+def sort_clips(clips: Sequence[ClipRecord]) -> list[ClipRecord]:
+    """Sort by place in the dataset, or by name where a clip has no place."""
+    if all(clip.sample_idx is not None for clip in clips):
+        return sorted(clips, key=lambda clip: clip.sample_idx)
+    return sorted(clips, key=lambda clip: clip.video_id)
+
+
+def read_field(sample: Mapping, name: str) -> Tensor:
+    """Take the tensor (T, H, W) out of ``sample[name]``, a ``PixelData`` or its dict.
+
+    Raises:
+        ValueError: If it is missing or has another number of axes.
+    """
+    if name not in sample:
+        raise ValueError(f'the sample has no {name}; it has {", ".join(sorted(sample))}.')
+    field = sample[name]
+    data = field['data'] if isinstance(field, Mapping) else field.data
+    if data.dim() != 3:
+        raise ValueError(f'{name} must have shape (T, H, W), got {tuple(data.shape)}.')
+    return data
+
+
+def without_nan(value: Any) -> Any:
+    """Replace NaN by None in nested dicts and lists: JSON has no NaN."""
+    if isinstance(value, Mapping):
+        return {key: without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,0 +1,78 @@
+"""How published evaluations pool frames and clips.
+
+They agree on the formulas of a frame and differ in what they average, so their tables cannot be mixed. Read in the
+public evaluation code of the projects named.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class BinaryPreset:
+    """Pooling for S4 and MS3.
+
+    Attributes:
+        name: As in ``AVSMetric(preset=...)``.
+        group: What one F comes from: ``'clips'``, ``'frame'`` or ``'dataset'``.
+        group_size: Clips in a group, in the order of the dataset; the last group may be smaller.
+        batch_mean: True: J is the mean of the groups' means, as if each group were a batch. False: of all frames.
+        description: For tables.
+        warning: Why the numbers must not stand beside others, or empty.
+    """
+
+    name: str
+    description: str
+    group: str = 'clips'
+    group_size: int = 1
+    batch_mean: bool = False
+    warning: str = ''
+
+
+@dataclass(frozen=True)
+class SemanticPreset:
+    """Pooling for AVSS.
+
+    Attributes:
+        name: As in ``AVSSemanticMetric(preset=...)``.
+        padded_length: Clips count as if padded to so many frames, which are background and predicted as background;
+            0: frames without labels never count.
+        drop_last_class: Leave the last class out of the scores without background.
+        description: For tables.
+    """
+
+    name: str
+    description: str
+    padded_length: int = 0
+    drop_last_class: bool = False
+
+
+BINARY_PRESETS = {preset.name: preset for preset in (
+    BinaryPreset('avsbench', 'J: mean of frames; F: best threshold of each video, silent videos count 0'),
+    BinaryPreset('avsegformer', 'J: mean of frames; F: best threshold of every 2 videos', group_size=2),
+    BinaryPreset('selm', 'J: mean of frames; F: best threshold of every 2 videos', group_size=2),
+    BinaryPreset('combo', 'J: mean of frames; F: best threshold of every 8 videos', group_size=8),
+    BinaryPreset('avsmamba', 'as avsbench; the published table was measured with eval_size=512'),
+    BinaryPreset('batch_mean', 'J and F: mean over batches of batch means', batch_mean=True),
+    BinaryPreset('frame', 'J: mean of frames; F: best threshold of each sounding frame', group='frame',
+                 warning='the best threshold of every single frame is taken: F is higher than in other protocols, '
+                         'do not compare'),
+    BinaryPreset('dataset', 'J and F: pixels of the whole set pooled, F at its best threshold', group='dataset',
+                 warning='pixels of the whole set are pooled, so large objects dominate: 10 to 17 points above '
+                         'per-frame protocols, do not compare'),
+)}
+SEMANTIC_PRESETS = {preset.name: preset for preset in (
+    SemanticPreset('clean', 'mean over frames of each class, then over classes; only labelled frames count'),
+    SemanticPreset('avsbench', 'as published: padded frames count as background, no_bg leaves out the last class too',
+                   padded_length=10, drop_last_class=True),
+)}
+
+
+def find_preset(presets: dict, name: str, metric: str) -> BinaryPreset | SemanticPreset:
+    """Look a preset up.
+
+    Raises:
+        ValueError: If there is none of that name; the message lists them.
+    """
+    if name not in presets:
+        raise ValueError(f'{metric}: unknown preset {name!r}; take one of {", ".join(presets)}.')
+    return presets[name]
