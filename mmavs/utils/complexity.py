@@ -85,14 +85,9 @@ def count(model: nn.Module, forward: Callable[[], Any]) -> Complexity:
     with torch.no_grad(), watcher, counter:
         forward()
     counts = counter.get_flop_counts()
-    root = type(model).__name__
-    flops = {}
-    for name, _ in model.named_modules():
-        flops[name] = sum(counts.get(f'{root}.{name}' if name else root, {}).values())
     total = counts.get('Global', {})
-    flops[''] = sum(total.values())
     return Complexity(
-        flops=flops,
+        flops=_flops_by_module(model, counts),
         parameters={name: sum(p.numel() for p in module.parameters()) for name, module in model.named_modules()},
         by_operator={str(operator): int(number) for operator, number in total.items()},
         uncounted=dict(sorted(watcher.found.items(), key=lambda item: -item[1][1])))
@@ -134,6 +129,18 @@ def explain_uncounted(complexity: Complexity, most: int = 8) -> str:
         text += (' Custom operators among them, whose work may be large: ' + ', '.join(complexity.missing_kernels)
                  + '. Register a formula with torch.utils.flop_counter.register_flop_formula.')
     return text
+
+
+def _flops_by_module(model: nn.Module, counts: dict[str, dict[Any, int]]) -> dict[str, int]:
+    root = type(model).__name__
+    flops = {'': sum(counts.get('Global', {}).values())}
+    # Children first: a list of modules is never called itself, so its count is the sum of theirs.
+    for name, module in reversed(list(model.named_modules())):
+        if name:
+            own = counts.get(f'{root}.{name}')
+            children = (flops.get(f'{name}.{child}', 0) for child, _ in module.named_children())
+            flops[name] = sum(own.values()) if own else sum(children)
+    return {name: flops[name] for name, _ in model.named_modules()}
 
 
 def _attention_flops(query: torch.Size, key: torch.Size, value: torch.Size, *_: Any, **__: Any) -> int:

@@ -49,6 +49,22 @@ def test_parameters_by_hand(counted):
                                   'branch.fc': 45, 'head': 10}
 
 
+def test_a_list_of_modules_has_the_sum_of_its_members():
+    class Listed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.blocks = nn.ModuleList([nn.Linear(3, 4, bias=False), nn.Linear(4, 5, bias=False)])
+
+        def forward(self, x):
+            for block in self.blocks:
+                x = block(x)
+            return x
+
+    module = Listed()
+    flops = count(module, lambda: module(torch.zeros(2, 3))).flops
+    assert flops == {'': 48 + 80, 'blocks': 48 + 80, 'blocks.0': 48, 'blocks.1': 80}
+
+
 def test_depth_wise_convolution_counts_one_input_channel_per_output():
     conv = nn.Conv2d(4, 4, 3, padding=1, groups=4)
     assert count(conv, lambda: conv(torch.zeros(1, 4, 5, 5))).flops[''] == 2 * 25 * 4 * 9

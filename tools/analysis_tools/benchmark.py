@@ -118,7 +118,9 @@ def plot(results: list[dict], path: Path) -> None:
             line = sorted((x, y) for x, y in line if y is not None)
             axes.plot(*zip(*line, strict=True) if line else ((), ()), marker='o',
                       label=f'{Path(config).stem}, T = {frames}')
-        axes.set(xlabel='input size (pixels)', title=label, ylim=(0, None))
+        highest = max((r[key] or 0 for r in results), default=0)
+        axes.set(xlabel='input size (pixels)', title=label, ylim=(0, 1.08 * highest or 1),
+                 xticks=sorted({r['height'] for r in results}))
         axes.grid(alpha=0.3)
         axes.spines[['top', 'right']].set_visible(False)
     figure.axes[0].legend(frameon=False, fontsize=9)
