@@ -11,18 +11,19 @@ namespace cuda {
 template <int kPadded, typename acc_t>
 struct BackwardShared {
   using S = Shape<kPadded>;
+  static constexpr int kSubs = S::kTile / S::kSub;   // sub-tiles of a tile
   // A row of the states of all threads; padded for short vectors, whose lanes would otherwise meet in one bank.
   static constexpr int kStateRow = S::kThreads * S::kStates + (S::kStates < 4 ? 8 * S::kStates : 0);
   acc_t *h, *start, *B, *C, *factor, *weight, *dweight;      // vectors first: they need 16-byte alignment
   acc_t *delta, *u, *dy;                                     // (kTile, kRow)
-  acc_t *x, *sum_B, *sum_A;                                  // (kSub, kRow)
+  acc_t *sum_B, *sum_A;                                      // (kSub, kRow)
   int* position;
 
   __device__ BackwardShared(unsigned char* memory, int rank) {
     const int width = padded_rank(rank);
     h = reinterpret_cast<acc_t*>(memory);
     start = h + S::kSub * kStateRow;
-    B = start + S::kLanes * kStateRow;
+    B = start + kSubs * kStateRow;
     C = B + S::kTile * S::kN;
     factor = C + S::kTile * S::kN;
     weight = factor + S::kTile * width;
@@ -30,25 +31,37 @@ struct BackwardShared {
     delta = dweight + S::kChannels * width;
     u = delta + S::kTile * S::kRow;
     dy = u + S::kTile * S::kRow;
-    x = dy + S::kTile * S::kRow;
-    sum_B = x + S::kSub * S::kRow;
+    sum_B = dy + S::kTile * S::kRow;
     sum_A = sum_B + S::kSub * S::kRow;
     position = reinterpret_cast<int*>(sum_A + S::kSub * S::kRow);
   }
 
   static __host__ __device__ size_t bytes(int rank) {
     const int width = padded_rank(rank);
-    const size_t elements = (S::kSub + S::kLanes) * kStateRow + 2 * S::kTile * S::kN + S::kTile * width +
-                            2 * S::kChannels * width + 3 * S::kTile * S::kRow + 3 * S::kSub * S::kRow;
-    return sizeof(acc_t) * elements + sizeof(int) * S::kTile;
+    const size_t elements = (S::kSub + kSubs) * kStateRow + 2 * S::kTile * S::kN + S::kTile * width +
+                            2 * S::kChannels * width + 3 * S::kTile * S::kRow + 2 * S::kSub * S::kRow;
+    return sizeof(acc_t) * elements + sizeof(int) * 2 * S::kTile;
   }
 };
 
-// target[position, n] = sum over channels of weight[t, c] * states[t, c, n] for the 16 tokens of a sub-tile: dC with dy
-// and h, dB with x and g. 8 / kLanes neighbouring threads share a vector of states and split the channels.
-template <int kPadded, typename acc_t>
+// What a state counts for in the gradient of C (dy) and of B (delta * u), by cell of a tile.
+template <typename acc_t>
+struct DyWeight {
+  const acc_t* dy;
+  __device__ __forceinline__ acc_t operator()(int cell) const { return dy[cell]; }
+};
+
+template <typename acc_t>
+struct StepWeight {
+  const acc_t *delta, *u;
+  __device__ __forceinline__ acc_t operator()(int cell) const { return delta[cell] * u[cell]; }
+};
+
+// Gradient of B or C at the 16 tokens of a sub-tile: sum over channels of weight[t, c] * states[t, c, n]. 8 / kLanes
+// neighbouring threads share a vector of states and split the channels.
+template <int kPadded, typename Weight, typename acc_t>
 __device__ __forceinline__ void sum_channels(const ScanParams<acc_t>& p, const BlockView<kPadded>& view,
-                                             const acc_t* weight, const acc_t* states, const int* position,
+                                             const Weight& weight, const acc_t* states, const int* position,
                                              acc_t* slices) {
   using S = Shape<kPadded>;
   constexpr int kParts = 8 / S::kLanes;
@@ -63,7 +76,7 @@ __device__ __forceinline__ void sum_channels(const ScanParams<acc_t>& p, const B
 #pragma unroll 8
   for (int i = 0; i < S::kChannels / kParts; ++i) {
     const int c = i * kParts + part;
-    const acc_t w = weight[t * S::kRow + c];
+    const acc_t w = weight(t * S::kRow + c);
     const Vec<acc_t, S::kStates> value = load_vec<acc_t, S::kStates>(vector + c * S::kN);
 #pragma unroll
     for (int s = 0; s < S::kStates; ++s) sum[s] = fused(w, value.v[s], sum[s]);

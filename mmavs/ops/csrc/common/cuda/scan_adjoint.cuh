@@ -13,7 +13,7 @@ __global__ void __launch_bounds__(128)
   using acc_t = typename AccumulateType<scalar_t>::type;
   using S = Shape<kPadded>;
   MMAVS_SHARED(memory);
-  const ForwardShared<kPadded, acc_t> shared(memory, p.rank);   // x holds dy, B stays unused
+  const ForwardShared<kPadded, acc_t> shared(memory, p.rank);   // u holds dy, B stays unused
   const BlockView<kPadded> view(p);
   if (view.segment == 0) return;
 
@@ -26,22 +26,23 @@ __global__ void __launch_bounds__(128)
   const scalar_t* C = static_cast<const scalar_t*>(p.Cm) + view.batch * p.c_batch + view.order * p.c_order;
 
   const int tiles = (view.end - view.begin + S::kTile - 1) / S::kTile;
+  fetch_positions<kPadded>(p, view, view.begin + (tiles - 1) * S::kTile, shared.position + (tiles - 1) % 2 * S::kTile);
+  __syncthreads();
   for (int tile = tiles - 1; tile >= 0; --tile) {
-    const int first = view.begin + tile * S::kTile;
-    int position[16];
-    acc_t value[16];
-    load_positions<kPadded>(p, view, first, position, shared.position);
-    load_states<kPadded>(p, view, first, C, p.c_token, shared.C);
-    load_dout<kPadded>(p, view, position, value);
-    store_tile<kPadded>(view, value, shared.x);
-    load_delta<kPadded, scalar_t>(p, view, first, position, shared.factor, value);
-    store_tile<kPadded>(view, value, shared.delta);
+    const int* position = shared.position + tile % 2 * S::kTile;
+    fetch_positions<kPadded>(p, view, view.begin + (tile - 1) * S::kTile, shared.position + (tile + 1) % 2 * S::kTile);
+    acc_t dy[S::kPerThread], step[S::kPerThread];
+    load_dout<kPadded>(p, view, position, dy);
+    load_states<kPadded>(p, view, position, C, p.c_token, shared.C);
+    load_delta<kPadded, scalar_t>(p, view, position, shared.factor, step);
+    store_tile<kPadded>(view, dy, shared.u);
+    store_tile<kPadded>(view, step, shared.delta);
     __syncthreads();
 #pragma unroll 4
     for (int t = S::kTile - 1; t >= 0; --t) {
       const int cell = t * S::kRow + view.channel;
       const acc_t delta = shared.delta[cell];
-      const acc_t dy = shared.x[cell];
+      const acc_t dy = shared.u[cell];
       const Vec<acc_t, S::kStates> c = load_vec<acc_t, S::kStates>(shared.C + t * S::kN + view.lane * S::kStates);
 #pragma unroll
       for (int s = 0; s < S::kStates; ++s) g.v[s] = exp2_fast(delta * decay[s]) * fused(c.v[s], dy, g.v[s]);
@@ -52,7 +53,7 @@ __global__ void __launch_bounds__(128)
 
   if (view.in_range(p)) {
     const int64_t slot = static_cast<int64_t>(view.bk) * p.segments + view.segment;
-    store_vec<acc_t, S::kStates>(p.carry_local + view.state_offset(p, slot), g);
+    store_vec<acc_t, S::kStates>(p.carry_local + view.carry_offset(p), g);
     if (view.lane == 0 && view.state_block == 0)
       p.delta_sum[slot * p.channels + view.first_channel + view.channel] = delta_sum;
   }

@@ -18,24 +18,25 @@ __device__ __forceinline__ void find_starts(const ScanParams<acc_t>& p, const Bl
   Vec<acc_t, S::kStates> h;
 #pragma unroll
   for (int s = 0; s < S::kStates; ++s) h.v[s] = acc_t(0);
-  if (view.in_range(p))
-    h = load_vec<acc_t, S::kStates>(
-        p.saved + view.state_offset(p, static_cast<int64_t>(view.bk) * p.tiles + first / S::kTile));
+  const acc_t* saved = p.saved + view.saved_offset(p, first);
+#pragma unroll
+  for (int s = 0; s < S::kStates; ++s)
+    if (view.in_range(p) && view.first_state() + s < p.states) h.v[s] = saved[static_cast<int64_t>(s) * p.channels];
   acc_t* column = shared.start + static_cast<int>(threadIdx.x) * S::kStates;
   store_vec<acc_t, S::kStates>(column, h);
-  for (int sub = 0; sub + 1 < S::kLanes; ++sub) {
-#pragma unroll 4
-    for (int i = 0; i < S::kSub; ++i) {
-      const int t = sub * S::kSub + i;
-      const int cell = t * S::kRow + view.channel;
-      const acc_t delta = shared.delta[cell];
-      advance<S::kStates>(decay, shared.B + t * S::kN + view.lane * S::kStates, delta, delta * shared.u[cell], h.v);
+  for (int sub = 0; sub + 1 < BackwardShared<kPadded, acc_t>::kSubs; ++sub) {
+#pragma unroll 2
+    for (int i = 0; i < S::kSub; i += kGroup) {
+      TokenGroup<kPadded, acc_t> group;
+      group.load(view, shared.delta, shared.u, shared.B, sub * S::kSub + i);
+#pragma unroll
+      for (int j = 0; j < kGroup; ++j) group.advance(j, decay, h.v);
     }
     store_vec<acc_t, S::kStates>(column + (sub + 1) * kStateRow, h);
   }
 }
 
-// States after each of the 16 tokens, and x = delta * u.
+// States after each of the 16 tokens.
 template <int kPadded, typename acc_t>
 __device__ __forceinline__ void scan_states(const BlockView<kPadded>& view, int sub,
                                             const BackwardShared<kPadded, acc_t>& shared,
@@ -44,15 +45,15 @@ __device__ __forceinline__ void scan_states(const BlockView<kPadded>& view, int 
   constexpr int kStateRow = BackwardShared<kPadded, acc_t>::kStateRow;
   const int thread = static_cast<int>(threadIdx.x) * S::kStates;
   Vec<acc_t, S::kStates> h = load_vec<acc_t, S::kStates>(shared.start + sub * kStateRow + thread);
-#pragma unroll 4
-  for (int i = 0; i < S::kSub; ++i) {
-    const int t = sub * S::kSub + i;
-    const int cell = t * S::kRow + view.channel;
-    const acc_t delta = shared.delta[cell];
-    const acc_t x = delta * shared.u[cell];
-    advance<S::kStates>(decay, shared.B + t * S::kN + view.lane * S::kStates, delta, x, h.v);
-    store_vec<acc_t, S::kStates>(shared.h + i * kStateRow + thread, h);
-    if (view.lane == 0) shared.x[i * S::kRow + view.channel] = x;
+#pragma unroll 1
+  for (int i = 0; i < S::kSub; i += kGroup) {
+    TokenGroup<kPadded, acc_t> group;
+    group.load(view, shared.delta, shared.u, shared.B, sub * S::kSub + i);
+#pragma unroll
+    for (int j = 0; j < kGroup; ++j) {
+      group.advance(j, decay, h.v);
+      store_vec<acc_t, S::kStates>(shared.h + (i + j) * kStateRow + thread, h);
+    }
   }
 }
 
@@ -71,34 +72,39 @@ __device__ __forceinline__ void scan_adjoint(const BlockView<kPadded>& view, int
   acc_t part[S::kStates];   // dA of 16 tokens apart from the total: a shorter chain of additions rounds less
 #pragma unroll
   for (int s = 0; s < S::kStates; ++s) part[s] = acc_t(0);
-#pragma unroll 4
-  for (int i = S::kSub - 1; i >= 0; --i) {
+#pragma unroll 1
+  for (int i = S::kSub - kGroup; i >= 0; i -= kGroup) {
     const int t = sub * S::kSub + i;
-    const int cell = t * S::kRow + view.channel;
-    const acc_t delta = shared.delta[cell];
-    const acc_t dy = shared.dy[cell];
-    const StateVec b = load_vec<acc_t, S::kStates>(shared.B + t * S::kN + view.lane * S::kStates);
-    const StateVec c = load_vec<acc_t, S::kStates>(shared.C + t * S::kN + view.lane * S::kStates);
-    const StateVec before = load_vec<acc_t, S::kStates>((i > 0 ? shared.h + (i - 1) * kStateRow
-                                                               : shared.start + sub * kStateRow) + thread);
-    acc_t sum_B = acc_t(0);
-    acc_t sum_A = acc_t(0);
-    StateVec adjoint;
+    TokenGroup<kPadded, acc_t> group;
+    group.load(view, shared.delta, shared.dy, shared.B, t);
+    StateVec C[kGroup], before[kGroup];
 #pragma unroll
-    for (int s = 0; s < S::kStates; ++s) {
-      adjoint.v[s] = fused(c.v[s], dy, g[s]);
-      g[s] = exp2_fast(delta * decay[s]) * adjoint.v[s];
-      const acc_t product = g[s] * before.v[s];
-      sum_B = fused(adjoint.v[s], b.v[s], sum_B);
-      sum_A = fused(product, decay[s], sum_A);
-      part[s] = fused(product, delta, part[s]);
+    for (int j = 0; j < kGroup; ++j) {
+      C[j] = load_vec<acc_t, S::kStates>(shared.C + (t + j) * S::kN + view.lane * S::kStates);
+      const acc_t* row = i + j > 0 ? shared.h + (i + j - 1) * kStateRow : shared.start + sub * kStateRow;
+      before[j] = load_vec<acc_t, S::kStates>(row + thread);
     }
-    store_vec<acc_t, S::kStates>(shared.h + i * kStateRow + thread, adjoint);
-    sum_B = sum_lanes<S::kLanes>(sum_B);
-    sum_A = sum_lanes<S::kLanes>(sum_A);
-    if (view.lane == 0) {
-      shared.sum_B[i * S::kRow + view.channel] = sum_B;
-      shared.sum_A[i * S::kRow + view.channel] = sum_A;
+#pragma unroll
+    for (int j = kGroup - 1; j >= 0; --j) {
+      acc_t sum_B = acc_t(0);
+      acc_t sum_A = acc_t(0);
+      StateVec adjoint;
+#pragma unroll
+      for (int s = 0; s < S::kStates; ++s) {
+        adjoint.v[s] = fused(C[j].v[s], group.value[j], g[s]);
+        g[s] = exp2_fast(group.delta[j] * decay[s]) * adjoint.v[s];
+        const acc_t product = g[s] * before[j].v[s];
+        sum_B = fused(adjoint.v[s], group.B[j].v[s], sum_B);
+        sum_A = fused(product, decay[s], sum_A);
+        part[s] = fused(product, group.delta[j], part[s]);
+      }
+      store_vec<acc_t, S::kStates>(shared.h + (i + j) * kStateRow + thread, adjoint);
+      sum_B = sum_lanes<S::kLanes>(sum_B);
+      sum_A = sum_lanes<S::kLanes>(sum_A);
+      if (view.lane == 0) {
+        shared.sum_B[(i + j) * S::kRow + view.channel] = sum_B;
+        shared.sum_A[(i + j) * S::kRow + view.channel] = sum_A;
+      }
     }
   }
 #pragma unroll
@@ -108,8 +114,8 @@ __device__ __forceinline__ void scan_adjoint(const BlockView<kPadded>& view, int
 // Gradients of u and delta at the 16 tokens; sum_A becomes the gradient of delta before softplus.
 template <int kPadded, typename acc_t>
 __device__ __forceinline__ void store_gradients(const ScanParams<acc_t>& p, const BlockView<kPadded>& view, int sub,
-                                                const BackwardShared<kPadded, acc_t>& shared, acc_t D, acc_t& dD,
-                                                acc_t& dbias) {
+                                                const BackwardShared<kPadded, acc_t>& shared, const int* positions,
+                                                acc_t D, acc_t& dD, acc_t& dbias) {
   using S = Shape<kPadded>;
   const int channel = view.first_channel + view.column;
   const int64_t u_slice = static_cast<int64_t>(view.order) * p.state_blocks + view.state_block;
@@ -123,7 +129,7 @@ __device__ __forceinline__ void store_gradients(const ScanParams<acc_t>& p, cons
     const int t = view.row + i * S::kLanes;
     const int cell = (sub * S::kSub + t) * S::kRow + view.column;
     const int small = t * S::kRow + view.column;
-    const int position = shared.position[sub * S::kSub + t];
+    const int position = positions[t];
     acc_t gradient = acc_t(0);
     if (position >= 0 && channel < p.channels) {
       const acc_t delta = shared.delta[cell];
@@ -156,7 +162,7 @@ __device__ __forceinline__ void store_totals(const ScanParams<acc_t>& p, const B
   if (view.in_range(p)) {
 #pragma unroll
     for (int s = 0; s < S::kStates; ++s) {
-      const int n = view.state_block * S::kN + view.lane * S::kStates + s;
+      const int n = view.first_state() + s;
       if (n < p.states) p.dA_slices[(slice * rows + first_row + view.channel) * p.states + n] = dA[s];
     }
   }
@@ -180,7 +186,7 @@ __device__ __forceinline__ void store_totals(const ScanParams<acc_t>& p, const B
 }
 
 template <typename scalar_t, int kPadded>
-__global__ void __launch_bounds__(128)
+__global__ void __launch_bounds__(128, 3)
     scan_backward_kernel(const ScanParams<typename AccumulateType<scalar_t>::type> p) {
   using acc_t = typename AccumulateType<scalar_t>::type;
   using S = Shape<kPadded>;
@@ -196,8 +202,7 @@ __global__ void __launch_bounds__(128)
 #pragma unroll
   for (int s = 0; s < S::kStates; ++s) g.v[s] = dA[s] = acc_t(0);
   if (p.segments > 1 && view.in_range(p))
-    g = load_vec<acc_t, S::kStates>(
-        p.carry_in + view.state_offset(p, static_cast<int64_t>(view.bk) * p.segments + view.segment));
+    g = load_vec<acc_t, S::kStates>(p.carry_in + view.carry_offset(p));
   for (int r = view.row; r < width; r += S::kLanes) {
     const bool valid = channel < p.channels && r < p.rank;
     shared.weight[view.column * width + r] =
@@ -212,34 +217,38 @@ __global__ void __launch_bounds__(128)
   const scalar_t* C = static_cast<const scalar_t*>(p.Cm) + view.batch * p.c_batch + view.order * p.c_order;
 
   const int tiles = (view.end - view.begin + S::kTile - 1) / S::kTile;
+  fetch_positions<kPadded>(p, view, view.begin + (tiles - 1) * S::kTile, shared.position + (tiles - 1) % 2 * S::kTile);
+  __syncthreads();
   for (int tile = tiles - 1; tile >= 0; --tile) {
     const int first = view.begin + tile * S::kTile;
+    const int* tile_position = shared.position + tile % 2 * S::kTile;
+    fetch_positions<kPadded>(p, view, first - S::kTile, shared.position + (tile + 1) % 2 * S::kTile);
     {
-      int position[16];
-      acc_t value[16];
-      load_positions<kPadded>(p, view, first, position, shared.position);
-      load_states<kPadded>(p, view, first, B, p.b_token, shared.B);
-      load_states<kPadded>(p, view, first, C, p.c_token, shared.C);
-      load_tokens<kPadded, scalar_t>(p, view, position, value);
+      acc_t value[S::kPerThread];
+      load_states<kPadded>(p, view, tile_position, B, p.b_token, shared.B);
+      load_states<kPadded>(p, view, tile_position, C, p.c_token, shared.C);
+      load_tokens<kPadded, scalar_t>(p, view, tile_position, value);
       store_tile<kPadded>(view, value, shared.u);
-      load_dout<kPadded>(p, view, position, value);
+      load_dout<kPadded>(p, view, tile_position, value);
       store_tile<kPadded>(view, value, shared.dy);
-      load_delta<kPadded, scalar_t>(p, view, first, position, shared.factor, value);
+      load_delta<kPadded, scalar_t>(p, view, tile_position, shared.factor, value);
       store_tile<kPadded>(view, value, shared.delta);
     }
     __syncthreads();
     find_starts<kPadded>(p, view, first, shared, decay);
-    for (int sub = S::kLanes - 1; sub >= 0; --sub) {
+    for (int sub = BackwardShared<kPadded, acc_t>::kSubs - 1; sub >= 0; --sub) {
       if (first + sub * S::kSub >= view.end) continue;
-      const int* position = shared.position + sub * S::kSub;
+      const int* position = tile_position + sub * S::kSub;
+      const int tile_row = sub * S::kSub * S::kRow;
       scan_states<kPadded>(view, sub, shared, decay);
       __syncthreads();
-      sum_channels<kPadded>(p, view, shared.dy + sub * S::kSub * S::kRow, shared.h, position, p.dC_slices);
+      sum_channels<kPadded>(p, view, DyWeight<acc_t>{shared.dy + tile_row}, shared.h, position, p.dC_slices);
       __syncthreads();
       scan_adjoint<kPadded>(view, sub, shared, decay, g.v, dA);
       __syncthreads();
-      sum_channels<kPadded>(p, view, shared.x, shared.h, position, p.dB_slices);
-      store_gradients<kPadded>(p, view, sub, shared, D, dD, dbias);
+      sum_channels<kPadded>(p, view, StepWeight<acc_t>{shared.delta + tile_row, shared.u + tile_row}, shared.h,
+                            position, p.dB_slices);
+      store_gradients<kPadded>(p, view, sub, shared, position, D, dD, dbias);
       __syncthreads();
       if (p.rank > 0) {
         sum_factor<kPadded>(p, view, shared, position);

@@ -31,16 +31,19 @@ __global__ void __launch_bounds__(kSmallBlock) carry_kernel(const ScanParams<acc
   }
 }
 
-// out[j] = sum over i of slices[i, j], i ascending.
+// out[o, j] = sum over i of slices[o, i, j], i ascending.
 template <typename acc_t>
 __global__ void __launch_bounds__(kSmallBlock)
-    sum_slices_kernel(const acc_t* __restrict__ slices, acc_t* __restrict__ out, int64_t count, int64_t size) {
+    sum_slices_kernel(const acc_t* __restrict__ slices, acc_t* __restrict__ out, int64_t outer, int64_t count,
+                      int64_t size) {
   const int64_t stride = static_cast<int64_t>(gridDim.x) * blockDim.x;
-  for (int64_t j = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; j < size; j += stride) {
+  for (int64_t k = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; k < outer * size; k += stride) {
+    const int64_t o = outer == 1 ? 0 : k / size;
+    const acc_t* source = slices + o * count * size + (k - o * size);
     acc_t sum = acc_t(0);
 #pragma unroll 8
-    for (int64_t i = 0; i < count; ++i) sum += slices[i * size + j];
-    out[j] = sum;
+    for (int64_t i = 0; i < count; ++i) sum += source[i * size];
+    out[k] = sum;
   }
 }
 

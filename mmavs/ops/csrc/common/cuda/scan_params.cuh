@@ -16,7 +16,7 @@
 // Arithmetic per token, channel and state (issue slots of a scheduler; ex2 occupies the special-function unit for 8):
 //   scan_forward   mul, ex2, mul, fma, fma, 0.5 shared loads, 1 shuffle + add      = 7    -> bound by ex2 (8)
 //   scan_local     mul, ex2, mul, fma, 0.25 shared loads                           = 4.3  -> bound by ex2 (8)
-//   scan_backward  forward again 1.75x, reverse 10, dB and dC 3.5, shuffles 2      = 22   -> ex2 22, both pipes full
+//   scan_backward  forward again 1.5x, reverse 10, dB and dC 3.5, shuffles 2       = 21   -> ex2 20, both pipes full
 // One ex2 per token-channel-state is 3.8 ps at N = 16 on 132 multiprocessors at 1.98 GHz (floor 4.3 with the rest).
 // Expected at N = 16: forward 6-7 ps/token-channel with one segment, 10 with several (floor 4.3); backward 14 and 19
 // (floor 6.3). At N = 1 memory bounds it: forward 12 bytes (u, slice out, slice in), 16 with several segments, 2.8-4
@@ -37,10 +37,9 @@ struct Shape {
   static constexpr int kLanes = kN / kStates;           // threads of a channel
   static constexpr int kChannels = kThreads / kLanes;   // 128 channels for N <= 4, 32 for N = 16
   static constexpr int kSub = 16;                       // tokens whose states the backward keeps in shared memory
-  static constexpr int kTile = kSub * kLanes;           // tokens of a tile = tokens between two saved states
+  static constexpr int kTile = kLanes < 4 ? kSub : 2 * kSub;   // tokens of a tile = tokens between two saved states
   static constexpr int kRow = kChannels + 8 / kLanes;   // padded row of a (token, channel) tile
-  static constexpr int kPerThread = kTile * kChannels / kThreads;
-  static_assert(kPerThread == 16, "every thread loads 16 elements of a tile");
+  static constexpr int kPerThread = kTile * kChannels / kThreads;   // elements of a tile that a thread loads
 };
 
 constexpr int kMaxBlockStates = 16;
@@ -61,7 +60,7 @@ struct ScanParams {
   const void* delta;                 // (B, K, L, C) or (B, K, L, R)
   const void* Bm;                    // (B, K, L, N)
   const void* Cm;
-  int64_t u_batch, u_token;
+  int64_t u_batch, u_order, u_token;           // u_order, dout_order: 0 where all orders share the channels
   int64_t delta_batch, delta_order, delta_token;
   int64_t b_batch, b_order, b_token;
   int64_t c_batch, c_order, c_token;
@@ -69,16 +68,18 @@ struct ScanParams {
   const acc_t* D;                    // (K*C) or null
   const acc_t* delta_bias;           // (K*C) or null
   const acc_t* weight;               // (K, R, C): dt_weight with its last two dimensions swapped, null for R = 0
-  const int* index;                  // (K, L)
+  const int* index;                  // (K, L), or null: every order visits the tokens as they lie
   // Between segments: (B*K, segments, state_blocks, C, padded) and (B*K, segments, C).
   acc_t* carry_local;
   acc_t* carry_in;
   acc_t* delta_sum;
-  // Forward: slices (K*state_blocks, B, y_length, C); states (B*K, tiles, state_blocks, C, padded) or null.
+  // Forward: slices (K*state_blocks, B, y_length, C).
   acc_t* y_slices;
-  acc_t* saved;
+  acc_t* saved;                      // (B*K, tiles, N, C): state before each tile, or null
+  acc_t* last;                       // (B*K, C, N): state after the last token, or null
   // Backward. Slices of a gradient are summed by sum_slices in the order of their first dimension.
-  const acc_t* dout;                 // (B, y_length, C)
+  const acc_t* dout;                 // (B, y_length, C), last dimension contiguous
+  int64_t dout_batch, dout_order, dout_token;
   acc_t* du_slices;                  // (K*state_blocks, B, L, C)
   acc_t* ddelta_slices;              // (state_blocks, B, K, L, C), or (channel_blocks*state_blocks, B, K, L, R)
   acc_t* dB_slices;                  // (channel_blocks, B, K, L, N)
@@ -119,11 +120,21 @@ struct BlockView {
     row = thread / S::kChannels;
   }
 
-  // Offset of this thread's states in carry_local, carry_in and saved; `slot` is bk * slots + segment or tile.
+  // Offset of this thread's states in carry_local and carry_in.
   template <typename acc_t>
-  __device__ int64_t state_offset(const ScanParams<acc_t>& p, int64_t slot) const {
-    return ((slot * p.state_blocks + state_block) * p.channels + first_channel + channel) * S::kN + lane * S::kStates;
+  __device__ int64_t carry_offset(const ScanParams<acc_t>& p) const {
+    const int64_t slot = (static_cast<int64_t>(bk) * p.segments + segment) * p.state_blocks + state_block;
+    return (slot * p.channels + first_channel + channel) * S::kN + lane * S::kStates;
   }
+
+  // Offset of this thread's first state in saved, for the tile that starts at token `first`.
+  template <typename acc_t>
+  __device__ int64_t saved_offset(const ScanParams<acc_t>& p, int first) const {
+    const int64_t slot = static_cast<int64_t>(bk) * p.tiles + first / S::kTile;
+    return (slot * p.states + first_state()) * p.channels + first_channel + channel;
+  }
+
+  __device__ int first_state() const { return state_block * S::kN + lane * S::kStates; }
 
   template <typename acc_t>
   __device__ bool in_range(const ScanParams<acc_t>& p) const {
@@ -135,7 +146,7 @@ struct BlockView {
   __device__ void load_decay(const ScanParams<acc_t>& p, acc_t (&decay)[S::kStates]) const {
 #pragma unroll
     for (int s = 0; s < S::kStates; ++s) {
-      const int n = state_block * S::kN + lane * S::kStates + s;
+      const int n = first_state() + s;
       const bool valid = in_range(p) && n < p.states;
       const int64_t row_of_A = static_cast<int64_t>(order) * p.channels + first_channel + channel;
       decay[s] = valid ? p.A[row_of_A * p.states + n] * acc_t(kLog2e) : acc_t(0);
