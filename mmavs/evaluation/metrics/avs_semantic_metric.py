@@ -1,6 +1,6 @@
 """mIoU and F of semantic audio-visual segmentation (AVSBench AVSS)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,6 +66,10 @@ class AVSSemanticMetric(ClipMetric):
 
     def measure_clip(self, video_id: str, sample: Mapping) -> SemanticRecord:
         """Count pixels of the labelled frames, see :class:`SemanticRecord`."""
+        classes = (self.dataset_meta or {}).get('classes')
+        if classes is not None and len(classes) != self.num_classes:
+            raise ValueError(f'num_classes={self.num_classes}, but the dataset has {len(classes)} classes (with '
+                             f'background); set num_classes={len(classes)}.')
         target, prediction = read_field(sample, 'gt_sem_seg'), read_field(sample, 'pred_sem_seg')
         if prediction.shape != target.shape:
             raise ValueError(f'pred_sem_seg has shape {tuple(prediction.shape)}, but gt_sem_seg {tuple(target.shape)}; '
@@ -106,11 +110,9 @@ class AVSSemanticMetric(ClipMetric):
                  F=100 * float(score.sum() / present.sum()), num_frames=len(clip.frames), frames=_frames(clip))
             for clip, (iou, score, present) in zip(clips, sums, strict=True)]
         iou, score, present = (np.stack(column) for column in zip(*sums, strict=True))
-        classes = (self.dataset_meta or {}).get('classes') or ()
-        named = len(classes) == self.num_classes
+        names = (self.dataset_meta or {}).get('classes') or [f'class {index}' for index in range(self.num_classes)]
         rows = [
-            dict(category=str(classes[index]) if named else f'class {index}',
-                 num_clips=int((present[:, index] > 0).sum()),
+            dict(category=str(names[index]), num_clips=int((present[:, index] > 0).sum()),
                  J=100 * float(iou[:, index].sum() / present[:, index].sum()),
                  F=100 * float(score[:, index].sum() / present[:, index].sum()))
             for index in range(self.num_classes) if present[:, index].any()]
