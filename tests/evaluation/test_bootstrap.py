@@ -1,0 +1,84 @@
+import math
+
+import numpy as np
+import pytest
+
+from mmavs.evaluation.bootstrap import (
+    bootstrap_interval,
+    evaluate_statistic,
+    mean_statistic,
+    paired_difference,
+    resampling_counts,
+)
+
+
+def test_counts_are_resamples():
+    counts = resampling_counts(num_units=6, num_samples=4000, seed=0)
+    assert counts.shape == (4000, 6)
+    assert (counts.sum(1) == 6).all()
+    assert counts.mean(0) == pytest.approx(np.ones(6), abs=0.06)
+    # A binomial count of 6 draws with probability 1/6.
+    assert counts.var(0) == pytest.approx(np.full(6, 5 / 6), abs=0.08)
+
+
+def test_interval_of_a_mean_is_near_the_normal_one():
+    values = np.random.default_rng(1).normal(50, 10, size=400)
+    statistic = mean_statistic(values, np.ones(400))
+    low, high = bootstrap_interval(statistic, 400, num_samples=4000)
+    half = 1.96 * values.std() / 20
+    assert low == pytest.approx(values.mean() - half, abs=0.1)
+    assert high == pytest.approx(values.mean() + half, abs=0.1)
+    narrow = bootstrap_interval(statistic, 400, num_samples=4000, confidence=0.5)
+    assert low < narrow[0] < narrow[1] < high
+
+
+def test_interval_equals_drawing_clips_one_by_one():
+    sums, counts = np.array([3.0, 10.0, 1.0]), np.array([1.0, 4.0, 2.0])
+    draws = resampling_counts(3, 50, seed=7)
+    slow = []
+    for draw in draws:
+        picked = [index for index in range(3) for _ in range(int(draw[index]))]
+        slow.append(sum(sums[index] for index in picked) / sum(counts[index] for index in picked))
+    expected = np.percentile(slow, [2.5, 97.5])
+    assert bootstrap_interval(mean_statistic(sums, counts), 3, num_samples=50, seed=7) == pytest.approx(expected)
+
+
+def test_seed_decides():
+    statistic = mean_statistic(np.arange(20.0), np.ones(20))
+    assert bootstrap_interval(statistic, 20, seed=3) == bootstrap_interval(statistic, 20, seed=3)
+    assert bootstrap_interval(statistic, 20, seed=3) != bootstrap_interval(statistic, 20, seed=4)
+
+
+def test_undefined_scores():
+    nothing = mean_statistic(np.zeros(4), np.zeros(4))
+    assert all(math.isnan(end) for end in bootstrap_interval(nothing, 4))
+    assert math.isnan(evaluate_statistic(nothing, 4))
+    assert math.isnan(evaluate_statistic(nothing, 0))
+    # Only the first clip has values: resamples without it are left out.
+    one = mean_statistic(np.array([6.0, 0.0]), np.array([2.0, 0.0]))
+    assert bootstrap_interval(one, 2) == (3.0, 3.0)
+    assert evaluate_statistic(one, 2) == 3
+
+
+def test_paired_difference():
+    first = np.random.default_rng(0).uniform(0, 100, size=60)
+    second = first + 2
+    result = paired_difference(first, second)
+    assert result == pytest.approx((2, 2, 2, 60)), 'what both share cancels out'
+    noisy = paired_difference(first, second + np.tile([-5, 5], 30))
+    assert noisy.mean == pytest.approx(2)
+    assert noisy.low < 2 < noisy.high
+    assert noisy.high - noisy.low == pytest.approx(2 * 1.96 * 5 / 60**0.5, abs=0.3)
+
+
+@pytest.mark.parametrize('keywords', [dict(num_units=0), dict(num_units=3, num_samples=0),
+                                      dict(num_units=3, confidence=1.0)])
+def test_bad_settings(keywords):
+    with pytest.raises(ValueError, match='must be at least 1 and confidence between 0 and 1'):
+        bootstrap_interval(mean_statistic(np.ones(3), np.ones(3)), **keywords)
+
+
+@pytest.mark.parametrize(('first', 'second'), [([1.0], [1.0, 2.0]), ([], [])])
+def test_pairs_must_match(first, second):
+    with pytest.raises(ValueError, match=f'at least one; got {len(first)} and {len(second)}'):
+        paired_difference(first, second)
