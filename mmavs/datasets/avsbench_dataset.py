@@ -40,8 +40,8 @@ class AVSBenchDataset(BaseDataset):
             out, counts it and lists it in ``skipped``. With ``skip``, clips with missing or empty files are left out at
             the start; val and test clips are also decoded once at the start, and a training clip that turns out to
             be damaged later is replaced by another. Defaults to ``raise``.
-        sound_of (str): ``own``, or ``other_clip`` to give each clip the sound of the next one: a model that listens
-            gets worse. Defaults to ``own``.
+        sound_of (str): ``own``, or ``other_clip`` to give each clip the sound of the next one (on S4, the next one of
+            another category): a model that listens gets worse. Defaults to ``own``.
         metainfo (dict, optional): Overrides ``classes`` and ``palette``. Defaults to None.
         indices (int | Sequence[int], optional): Keep only the first clips, or these. Defaults to None.
         serialize_data (bool): Keep the list of clips as bytes that workers share. Defaults to True.
@@ -146,6 +146,16 @@ class AVSBenchDataset(BaseDataset):
             self.skipped.append((video_id, reason))
             print_log(f'Clip {video_id!r} is left out: {reason}', logger='current', level=logging.WARNING)
 
+    def _other_clip(self, idx: int, category: str | None) -> dict:
+        """The next clip, or on S4 the next one of another category if there is one."""
+        if len(self) < 2:
+            raise ValueError("AVSBenchDataset: sound_of='other_clip' needs at least 2 clips, this data set has 1.")
+        following = (self.get_data_info((idx + step) % len(self)) for step in range(1, len(self)))
+        first = next(following)
+        if category is None or first['category'] != category:
+            return first
+        return next((clip for clip in following if clip['category'] != category), first)
+
     def prepare_data(self, idx: int) -> dict | None:
         """Runs the pipeline on clip ``idx``.
 
@@ -157,7 +167,7 @@ class AVSBenchDataset(BaseDataset):
         """
         info = self.get_data_info(idx)
         if self.sound_of == 'other_clip':
-            other = self.get_data_info((idx + 1) % len(self))
+            other = self._other_clip(idx, info['category'] if self.subset == 's4' else None)
             info.update({key: other[key] for key in ('audio_path', 'audio_logmel_path')})
         try:
             return self.pipeline(info)

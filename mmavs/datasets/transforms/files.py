@@ -1,7 +1,6 @@
 """Reads frames and masks, and says in one sentence what is wrong with a file that cannot be used."""
 
 import io
-import os
 import struct
 import zlib
 from functools import lru_cache
@@ -29,7 +28,7 @@ def read_bytes(path: str) -> bytes:
     except FileNotFoundError:
         raise DataFileError(f'{path} does not exist.') from None
     except OSError as error:
-        raise DataFileError(f'{path} cannot be read: {os.strerror(error.errno)}.') from None
+        raise DataFileError(f'{path} cannot be read: {error.strerror or error}.') from None
     if not content:
         raise DataFileError(f'{path} is empty (0 bytes).')
     return content
