@@ -126,6 +126,7 @@ def plot(curves: list[dict], names: list[str], keys: list[str], smooth: int, pat
     """A panel per key, a line per log."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
     columns = min(len(keys), 3)
     rows = -(-len(keys) // columns)
     figure = Figure(figsize=(4.6 * columns, 3.2 * rows), layout='constrained')
@@ -141,6 +142,7 @@ def plot(curves: list[dict], names: list[str], keys: list[str], smooth: int, pat
                 values = moving_mean(values, smooth)
             axes.plot(steps, values, color=f'C{line}', label=name, marker='.' if len(steps) < 40 else None)
         axes.set(title=key, xlabel='epoch' if '/' in key else 'iteration')
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
         axes.grid(alpha=0.3)
         axes.spines[['top', 'right']].set_visible(False)
     figure.axes[0].legend(frameon=False)

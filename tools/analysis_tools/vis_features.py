@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from mmengine.config import DictAction
@@ -40,6 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--split', choices=SPLITS, default='test', help='default: test')
     parser.add_argument('--num', type=int, default=4, help='number of clips (default: 4)')
     parser.add_argument('--start', type=int, default=0, help='first clip (default: 0)')
+    parser.add_argument('--cell-width', type=int, default=180, help='width of a picture in pixels (default: 180)')
     parser.add_argument('--device', default='cpu', help='cpu or cuda (default: cpu)')
     parser.add_argument('--out', default='work_dirs/features', help='folder (default: work_dirs/features)')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
@@ -53,6 +55,8 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if not 0 <= args.factor <= 1:
         parser.error(f'--factor {args.factor} must lie in 0..1.')
+    if args.cell_width < 16:
+        parser.error(f'--cell-width {args.cell_width} must be at least 16.')
     try:
         cfg = load_config(args.config, args.cfg_options, work_dir=None, launcher='none')
         model = build_model(cfg, None if args.checkpoint == 'none' else args.checkpoint, args.device)
@@ -65,7 +69,8 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(str(error))
     for index in range(args.start, min(args.start + args.num, len(dataset))):
         try:
-            name, picture = draw_clip(model, dataset[index], dataset.metainfo, wanted, args.components, args.factor)
+            name, picture = draw_clip(model, dataset[index], dataset.metainfo, wanted, args.components, args.factor,
+                                      args.cell_width)
         except ValueError as error:
             parser.error(str(error))
         path = Path(args.out) / f'{name}.png'
@@ -75,7 +80,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def draw_clip(model: nn.Module, item: dict, metainfo: dict, wanted: list[tuple[str, int | None]], components: int,
-              factor: float) -> tuple[str, np.ndarray]:
+              factor: float, cell_width: int) -> tuple[str, np.ndarray]:
     """Run the model on one clip and draw frames, truth and one row per module.
 
     Args:
@@ -85,6 +90,7 @@ def draw_clip(model: nn.Module, item: dict, metainfo: dict, wanted: list[tuple[s
         wanted: (module, index of its output or None) per row.
         components: 1 or 3.
         factor: Weight of the colours over the frames.
+        cell_width: Width of a picture in pixels.
 
     Returns:
         File name of the clip, and the page. Shape (height, width, 3), uint8, RGB.
@@ -96,7 +102,9 @@ def draw_clip(model: nn.Module, item: dict, metainfo: dict, wanted: list[tuple[s
     with torch.no_grad(), recorded_outputs(model, {name for name, _ in wanted}) as outputs:
         sample = model.test_step(batch)[0]
     # The network's own input: features and frames lie on each other whatever the pipeline did. It is BGR.
-    frames = list(batch['inputs']['img'][0][:, [2, 1, 0]].permute(0, 2, 3, 1).contiguous().numpy())
+    frames = batch['inputs']['img'][0][:, [2, 1, 0]].permute(0, 2, 3, 1).contiguous().numpy()
+    size = (cell_width, round(cell_width * frames.shape[1] / frames.shape[2]))
+    frames = [cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in frames]
     rows = [PictureRow('frame', frames)]
     if 'gt_sem_seg' in sample:
         palette = metainfo.get('palette') if len(metainfo.get('classes', ())) > 2 else None

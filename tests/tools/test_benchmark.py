@@ -1,0 +1,54 @@
+import json
+
+import pytest
+from PIL import Image
+
+from tests.tools.loading import load_tool
+
+tool = load_tool('analysis_tools/benchmark.py')
+
+
+def test_every_combination_is_measured_and_written(small_config, tmp_path, capsys):
+    out = tmp_path / 'bench'
+    assert tool.main([small_config, '--shapes', '64', '96', '--frames', '1', '2', '--repeats', '1', '--device', 'cpu',
+                      '--same-process', '--out', str(out)]) == 0
+    results = json.loads((out / 'benchmark.json').read_text())
+    assert [(r['frames'], r['height']) for r in results] == [(1, 64), (1, 96), (2, 64), (2, 96)]
+    flops = {(r['frames'], r['height']): r['gflops'] for r in results}
+    assert flops[2, 96] > flops[1, 96] > flops[1, 64]
+    for result in results:
+        assert result['clips_per_s'] == pytest.approx(1 / result['seconds'])
+        assert result['frames_per_s'] == pytest.approx(result['frames'] / result['seconds'])
+        assert result['parameters'] == results[0]['parameters']
+    assert Image.open(out / 'benchmark.png').size == (1800, 540)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ['config', 'size', 'T', 'GFLOPs', 'parameters', 'peak', 'MiB', 'clips/s', 'frames/s']
+    assert lines[4].split()[:3] == ['small', '96x96', '2']
+
+
+def test_a_case_that_fails_does_not_end_the_sweep(small_config, tmp_path, capsys):
+    broken = tmp_path / 'broken.py'
+    broken.write_text("model = dict(type='mmavs.NoSuchModel')")
+    assert tool.main([str(broken), small_config, '--shapes', '64', '--frames', '1', '--repeats', '1', '--device',
+                      'cpu', '--same-process']) == 1
+    captured = capsys.readouterr()
+    assert 'broken at 64 x 64, 1 frames failed' in captured.err
+    assert captured.out.splitlines()[1].startswith('small')
+
+
+def test_unknown_numbers_are_a_dash():
+    result = dict(config='a/b.py', height=32, width=48, frames=5, gflops=1.26, parameters=1234567,
+                  peak_memory_mib=None, clips_per_s=0.5, frames_per_s=2.5)
+    assert tool.format_result(result) == ['b', '32x48', '5', '1.3', '1,234,567', '-', '0.500', '2.50']
+
+
+@pytest.mark.parametrize(('arguments', 'message'), [
+    (['gone.py'], 'No config file gone.py.'),
+    (['{config}', '--shapes', '0'], '--shapes must be at least 1.'),
+    (['{config}', '--repeats', '0'], '--repeats must be at least 1.'),
+])
+def test_bad_input_is_one_sentence(arguments, message, small_config, capsys):
+    with pytest.raises(SystemExit) as stop:
+        tool.main([argument.format(config=small_config) for argument in arguments])
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err.splitlines()[-1]
