@@ -3,9 +3,8 @@
 import argparse
 import sys
 
-from mmengine.runner import Runner
-
 from mmavs.engine.launch import add_common_arguments, load_config, prepare_distributed, use_mixed_precision
+from mmavs.engine.runner import AVSRunner, install_safe_loading
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -21,12 +20,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     """Run the tool; returns the exit code."""
     args = parse_args(argv)
+    install_safe_loading(trust=args.trust_checkpoint)
     cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher)
     cfg.resume = args.resume
     if args.amp:
         use_mixed_precision(cfg)
     prepare_distributed(cfg, args.local_rank)
-    Runner.from_cfg(cfg).train()
+    AVSRunner.from_cfg(cfg).train()
     return 0
 
 

@@ -17,6 +17,8 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
                         help='override config entries, e.g. train_cfg.max_epochs=1 model.backbone.init_cfg=None')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none',
                         help='how the processes were started (tools/dist_train.sh passes pytorch)')
+    parser.add_argument('--trust-checkpoint', action='store_true',
+                        help='open checkpoints that execute code when they are loaded; only for files of your own')
     # torch.distributed.launch passes it; torchrun sets the environment variable instead.
     parser.add_argument('--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS)
 

@@ -11,7 +11,13 @@ default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=True),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2, save_best='avs/J', rule='greater'),
+    checkpoint=dict(
+        type='mmavs.AtomicCheckpointHook', interval=1, max_keep_ckpts=2, save_best='avs/J', rule='greater'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
-    visualization=dict(type='mmavs.AVSVisualizationHook', draw=False))
+    visualization=dict(type='mmavs.AVSVisualizationHook', draw=False),
+    # Save and leave on SIGTERM or Ctrl-C; --resume goes on in mid-epoch.
+    preemption=dict(type='mmavs.PreemptionHook'),
+    # 'skip' leaves the update out instead; either way the clips of the batch are listed in the work folder.
+    invalid_loss=dict(type='mmavs.InvalidLossHook', action='stop'),
+    provenance=dict(type='mmavs.ProvenanceHook'))
 custom_hooks = []
