@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from mmavs.registry import MODELS
-from mmavs.utils.building import build_model, random_clips
+from mmavs.utils.building import build_model, published_form, random_clips
 from mmavs.utils.complexity import count
 
 
@@ -49,7 +49,8 @@ def measure(case: Case) -> dict[str, Any]:
         case: What to measure.
 
     Returns:
-        The fields of ``case`` without ``options``, and: parameters; gflops of one clip; peak_memory_mib (CUDA: the
+        The fields of ``case`` without ``options``, and: parameters; gflops of one clip (of the published
+        form, see :func:`published_form`); peak_memory_mib (CUDA: the
         allocator's peak, weights included; CPU: growth of the process's resident memory from before the model was
         built, None where the system does not tell); seconds of the fastest batch; clips_per_s; frames_per_s.
     """
@@ -68,7 +69,8 @@ def measure(case: Case) -> dict[str, Any]:
     peak = peak_memory(case.device)
     model.eval()
     one_clip = random_clips(1, case.frames, (case.height, case.width), case.device)
-    complexity = count(model, lambda: model(one_clip, None, mode='tensor'))
+    with published_form(model):
+        complexity = count(model, lambda: model(one_clip, None, mode='tensor'))
     fields = {key: value for key, value in vars(case).items() if key != 'options'}
     return dict(
         fields,

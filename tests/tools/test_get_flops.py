@@ -18,6 +18,8 @@ def test_numbers_by_hand(small_config, tmp_path, capsys):
     # First patch embedding of PVTv2: 3 -> 32 channels, 7 x 7, stride 4.
     assert found['flops']['backbone.patch_embed1'] == 2 * 2 * 32 * 3 * 49 * 16 * 16
     assert found['parameters']['decode_head.audio_proj'] == 128 * 32 + 32
+    # Mask MLP 1 -> 8 -> 8 -> 32 on the 16 x 16 pixels of 2 frames, layer by layer.
+    assert found['flops']['decode_head.predictor.mlp'] == 2 * 2 * 256 * (8 + 64 + 256)
     parts = ('backbone', 'neck', 'decode_head', 'audio_backbone')
     assert sum(found['flops'][part] for part in parts) == found['flops']['']
     assert sum(found['parameters'][part] for part in parts) == found['parameters']['']
