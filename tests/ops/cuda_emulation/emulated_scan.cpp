@@ -10,10 +10,10 @@ namespace {
 template <typename acc_t>
 struct Workspace {
   std::vector<std::vector<acc_t>> blocks;
-  acc_t* operator()(int64_t count) {
+  Allocator<acc_t> allocator = [this](int64_t count) {
     blocks.emplace_back(count, acc_t(NAN));
     return blocks.back().data();
-  }
+  };
 };
 
 // sizes: B K L C N R y_start y_length softplus merge, then the strides of ScanParams in their order.
@@ -46,7 +46,8 @@ int forward(const int64_t* sizes, void* const* in, void* const* out) {
   ScanParams<acc_t> p = parameters<acc_t>(sizes, in);
   p.saved = static_cast<acc_t*>(out[1]);
   p.last = static_cast<acc_t*>(out[2]);
-  return run_forward<scalar_t>(p, sizes[9] != 0, static_cast<acc_t*>(out[0]), Workspace<acc_t>(), nullptr);
+  Workspace<acc_t> workspace;
+  return run_forward<scalar_t>(p, sizes[9] != 0, static_cast<acc_t*>(out[0]), workspace.allocator, nullptr);
 }
 
 template <typename scalar_t>
@@ -58,7 +59,8 @@ int backward(const int64_t* sizes, void* const* in, void* const* out) {
   acc_t* g[8];
   for (int i = 0; i < 8; ++i) g[i] = static_cast<acc_t*>(out[i]);
   const Gradients<acc_t> gradients{g[0], g[1], g[2], g[3], g[4], g[5], g[6], g[7]};
-  return run_backward<scalar_t>(p, sizes[9] != 0, gradients, Workspace<acc_t>(), nullptr);
+  Workspace<acc_t> workspace;
+  return run_backward<scalar_t>(p, sizes[9] != 0, gradients, workspace.allocator, nullptr);
 }
 
 }  // namespace
@@ -84,7 +86,7 @@ int emulated_backward(int kind, const int64_t* sizes, void* const* in, void* con
   }
 }
 
-int emulated_interval(int states, int is_double) { return saved_interval(states, is_double != 0); }
+int emulated_interval(int states) { return saved_interval(states); }
 
 void emulated_device(int resident, int reversed) {
   emulation::set_resident(resident);

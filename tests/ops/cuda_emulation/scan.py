@@ -62,7 +62,7 @@ class EmulatedScan:
         self.rank = 0 if weight is None else weight.shape[2]
         self.weight = None if weight is None else weight.transpose(1, 2).contiguous()
         states = Bm.shape[-1]
-        interval = library.emulated_interval(states, int(self.dtype == torch.float64))
+        interval = library.emulated_interval(states)
         self.saved = self._nan(self.batch, self.orders, -(-self.length // interval), states, self.channels)
         row = self.y_length * self.channels
         out_strides = (row, 0) if merge else (row * self.orders, row)

@@ -1,8 +1,7 @@
 // Host side, still without torch: one call runs a whole forward or backward pass. Nothing waits for the device.
-//
-// `allocate(count)` returns device memory for count values of acc_t that lives until the kernels on `stream` have run.
 #pragma once
 
+#include "api.cuh"
 #include "plan.cuh"
 
 namespace mmavs {
@@ -23,17 +22,17 @@ void launch_sum(const acc_t* slices, acc_t* out, int64_t outer, int64_t count, i
                count, size);
 }
 
-template <typename acc_t, typename Allocate>
-void allocate_carry(ScanParams<acc_t>& p, Allocate&& allocate) {
+template <typename acc_t>
+void allocate_carry(ScanParams<acc_t>& p, const Allocator<acc_t>& allocate) {
   if (p.segments == 1) return;
   p.carry_local = allocate(carry_size(p));
   p.carry_in = allocate(carry_size(p));
   p.delta_sum = allocate(static_cast<int64_t>(p.batch) * p.orders * p.segments * p.channels);
 }
 
-// out: (B, y_length, C), the sum over orders; without `merge` (K, B, y_length, C). p holds all but plan and workspace.
-template <typename scalar_t, typename acc_t, typename Allocate>
-cudaError_t run_forward(ScanParams<acc_t> p, bool merge, acc_t* out, Allocate&& allocate, cudaStream_t stream) {
+template <typename scalar_t, typename acc_t>
+cudaError_t run_forward(ScanParams<acc_t> p, bool merge, acc_t* out, const Allocator<acc_t>& allocate,
+                        cudaStream_t stream) {
   cudaError_t error = plan_forward<scalar_t>(p);
   if (error != cudaSuccess) return error;
   allocate_carry(p, allocate);
@@ -54,15 +53,9 @@ cudaError_t run_forward(ScanParams<acc_t> p, bool merge, acc_t* out, Allocate&& 
   });
 }
 
-// Where the gradients go; D, bias and weight may be null. du is laid out as `out` of run_forward.
-template <typename acc_t>
-struct Gradients {
-  acc_t *u, *delta, *A, *B, *C, *D, *bias, *weight;
-};
-
-template <typename scalar_t, typename acc_t, typename Allocate>
-cudaError_t run_backward(ScanParams<acc_t> p, bool merge, const Gradients<acc_t>& out, Allocate&& allocate,
-                         cudaStream_t stream) {
+template <typename scalar_t, typename acc_t>
+cudaError_t run_backward(ScanParams<acc_t> p, bool merge, const Gradients<acc_t>& out,
+                         const Allocator<acc_t>& allocate, cudaStream_t stream) {
   cudaError_t error = plan_backward<scalar_t>(p);
   if (error != cudaSuccess) return error;
   allocate_carry(p, allocate);

@@ -1,6 +1,7 @@
 // Host side, still without torch: shape of the grid and number of segments.
 #pragma once
 
+#include "api.cuh"
 #include "scan_adjoint.cuh"
 #include "scan_backward.cuh"
 #include "scan_carry.cuh"
@@ -37,9 +38,6 @@ inline int padded_states(int states, bool is_double) {
   return is_double && padded == 4 ? 8 : padded;
 }
 
-// Tokens between two saved states.
-inline int saved_interval(int states, bool is_double) { return padded_states(states, is_double) == 16 ? 32 : 16; }
-
 // Calls function(Shape<padded>()).
 template <typename Function>
 cudaError_t dispatch_padded(int padded, Function&& function) {
@@ -56,7 +54,7 @@ cudaError_t dispatch_padded(int padded, Function&& function) {
 template <typename acc_t>
 void make_plan(ScanParams<acc_t>& p) {
   p.padded = padded_states(p.states, sizeof(acc_t) == 8);
-  p.tile = saved_interval(p.states, sizeof(acc_t) == 8);
+  p.tile = saved_interval(p.states);
   p.tiles = ceil_divide(p.length, p.tile);
   p.state_blocks = ceil_divide(p.states, p.padded);
   p.channel_blocks = ceil_divide(p.channels, p.padded <= 4 ? 128 : 512 / p.padded);
@@ -94,6 +92,7 @@ cudaError_t plan_forward(ScanParams<acc_t>& p) {
   make_plan(p);
   return dispatch_padded(p.padded, [&](auto shape) {
     using S = decltype(shape);
+    static_assert(S::kTile == (S::kN > 8 ? 32 : 16), "saved_interval");
     int resident = 0;
     const size_t bytes = ForwardShared<S::kN, acc_t>::bytes(p.rank);
     cudaError_t error = prepare_kernel(scan_forward_kernel<scalar_t, S::kN, false>, bytes, &resident);
