@@ -82,7 +82,8 @@ def generate(root: str | Path,
         generator='SoundingShapes', recipe_version=RECIPE_VERSION, subset=subset, seed=seed, image_size=image_size,
         clips={split: clips[split] for split in SPLITS if split in clips}, kinds=list(kinds),
         num_shapes=list(num_shapes), write_log_mel=write_log_mel)
-    previous = _read_summary(folder)
+    _refuse_foreign_folder(folder)
+    previous = _parse_summary(folder / SUMMARY_NAME)
     if previous is not None and {key: previous.get(key) for key in settings} == settings:
         return previous
     folder.mkdir(parents=True, exist_ok=True)
@@ -141,8 +142,8 @@ def vision_only_J(root: str | Path, subset: str) -> dict[str, float]:  # noqa: N
     if subset not in SUBSET_FOLDERS:
         raise ValueError(f'vision_only_J: unknown subset {subset!r}; use one of {list(SUBSET_FOLDERS)}.')
     path = Path(root) / SUBSET_FOLDERS[subset] / SUMMARY_NAME
-    summary = json.loads(path.read_text(encoding='utf-8')) if path.is_file() else {}
-    if not summary.get('complete'):
+    summary = _parse_summary(path)
+    if summary is None:
         raise FileNotFoundError(f'{path} does not describe a complete data set; generate it with '
                                 f'tools/dataset_tools/make_sounding_shapes.py ROOT --subset {subset}.')
     return summary['vision_only_J']
@@ -169,23 +170,24 @@ def _run(recipe: Recipe, jobs: list[tuple[str, int]], workers: int) -> Iterator[
         yield from pool.map(_make_and_write, repeat(recipe), jobs, chunksize=4)
 
 
-def _read_summary(folder: Path) -> dict | None:
-    """The summary of an earlier, complete run; None where there is none.
-
-    Raises:
-        FileExistsError: The folder holds something else.
-    """
-    path = folder / SUMMARY_NAME
-    if not path.is_file():
-        if folder.is_dir() and any(folder.iterdir()):
-            raise FileExistsError(f'{folder} holds files that SoundingShapes did not write; choose another root, '
-                                  'so that no real data set is overwritten.')
-        return None
+def _parse_summary(path: Path) -> dict | None:
+    """The summary of a run that came to its end; None where there is none."""
     try:
         summary = json.loads(path.read_text(encoding='utf-8'))
-    except ValueError:
+    except (OSError, ValueError):
         return None
     return summary if summary.get('complete') else None
+
+
+def _refuse_foreign_folder(folder: Path) -> None:
+    """Keeps real data sets from being overwritten.
+
+    Raises:
+        FileExistsError: The folder holds files, and no summary of this generator.
+    """
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / SUMMARY_NAME).is_file():
+        raise FileExistsError(f'{folder} holds files that SoundingShapes did not write; choose another root, '
+                              'so that no real data set is overwritten.')
 
 
 def _check_arguments(clips: Mapping[str, int], seed: int, image_size: int, workers: int, kinds: Sequence[str],
