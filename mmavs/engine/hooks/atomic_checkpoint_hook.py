@@ -65,6 +65,10 @@ class AtomicCheckpointHook(CheckpointHook):
         if self._local and is_main_process():
             remove_unfinished_files(self.out_dir)
         self.file_backend = _DeferredRemoval(self.file_backend)
+        resumed = getattr(runner.train_loop, 'resume_state', None) or {}
+        if is_main_process():
+            self.file_backend.pending += resumed.get('outdated', [])
+            self.file_backend.flush(keep=_best_paths(self))
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Save by iterations, with the position in the epoch."""
@@ -125,14 +129,16 @@ class AtomicCheckpointHook(CheckpointHook):
             self.keep_ckpt_ids.append(step)
             runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
         name = self.filename_tmpl.format(step)
-        self._write(runner, name, meta)
         if self._local:
             for path in Path(self.out_dir).glob('*_iter_*.pth'):
                 if () < checkpoint_step(path) < checkpoint_step(name):
                     self._remove_later(str(path))
+        self._write(runner, name, meta)
 
     def _write(self, runner: Any, name: str, meta: dict) -> None:
         self._resume_state = gather_resume_state(runner, self._batches)
+        # A kill between writing and removing leaves outdated files; the resumed run removes them.
+        self._resume_state['outdated'] = list(self.file_backend.pending)
         self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
         runner.save_checkpoint(self.out_dir, name, self.file_client_args, save_optimizer=self.save_optimizer,
@@ -177,9 +183,9 @@ class AtomicCheckpointHook(CheckpointHook):
                 runner.message_hub.pop_info(name)
             for name, value in infos.items():
                 runner.message_hub.update_info(name, value)
-            runner.logger.error(f'A checkpoint could not be written to {self.out_dir} ({error}): the previous one stays '
-                                f'({self.last_ckpt}) and the training goes on; free space there, saving is tried again '
-                                'at the next interval.')
+            runner.logger.error(f'A checkpoint could not be written to {self.out_dir} ({error}): the previous one '
+                                f'({self.last_ckpt}) stays and the training goes on; free space there, saving is '
+                                'tried again at the next interval.')
         else:
             self.file_backend.flush(keep=[self.last_ckpt, *_best_paths(self)])
 
