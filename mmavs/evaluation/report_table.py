@@ -5,8 +5,8 @@ from typing import Any
 
 # Score (without prefix) -> what a reader should know.
 MEANINGS = {
-    'J': 'mean IoU of frames; a silent frame scores its true negatives',
-    'F': 'F-measure at the best threshold of each group',
+    'J': 'Jaccard index (IoU); a silent frame scores its true negatives',
+    'F': 'F-measure (beta^2 = 0.3) at the best threshold',
     'J_sounding': 'J of sounding frames only',
     'silent_fp_area': 'share of a silent frame predicted as sounding (lower is better)',
     'silent_clean': 'silent frames without any predicted pixel',

@@ -21,15 +21,15 @@ def iou_of_frame(scores, target):
 
 def curve_of_frame(scores, target):
     """F at each threshold, or None for a silent frame."""
-    target = target.double()
+    scores, target = scores.float().numpy(), target.double().numpy()
     if target.sum() == 0:
         return None
     values = []
-    for threshold in THRESHOLDS:
-        above = (scores.float() >= threshold).double()
-        hit = (above * target).sum()
-        precision = (hit / (above.sum() + 1e-20)).item()
-        recall = (hit / (target.sum() + 1e-20)).item()
+    for threshold in THRESHOLDS.numpy():
+        above = scores >= threshold
+        hit = target[above].sum()
+        precision = hit / (above.sum() + 1e-20)
+        recall = hit / (target.sum() + 1e-20)
         below = 0.3 * precision + recall
         values.append(1.3 * precision * recall / below if below > 0 else 0.0)
     return np.array(values)

@@ -18,8 +18,8 @@ def test_layout():
     assert lines[0] == 'AVSMetric, preset avsbench: how it pools (gt_interp=nearest, group_size=1; 2 clips)'
     assert lines[1] == ''
     assert lines[2].split() == ['score', '%', '95', '%', 'interval', 'meaning']
-    assert lines[4].startswith('avs/J             71.23  70.00 to 72.46  mean IoU of frames')
-    assert lines[5].startswith('avs/F             80.00  9.50 to 81.00   F-measure at the best threshold')
+    assert lines[4].startswith('avs/J             71.23  70.00 to 72.46  Jaccard index (IoU)')
+    assert lines[5].startswith('avs/F             80.00  9.50 to 81.00   F-measure (beta^2 = 0.3) at the best')
     assert lines[6].startswith('avs/silent_clean      -  -               silent frames without')
     assert lines[8] == 'category         clips     J      F'
     assert lines[10] == 'ambulance siren     12  5.00  61.50'

@@ -3,10 +3,13 @@ import random
 
 import pytest
 import torch
+from mmengine.evaluator import Evaluator
+from mmengine.structures import PixelData
 from torch.nn import functional as F
 
 from mmavs.evaluation import AVSMetric
 from mmavs.registry import METRICS
+from mmavs.structures import AVDataSample
 
 from .. import slow_reference as slow
 from .samples import KINDS, binary_clips, evaluate, evaluate_in_process, semantic_clips, to_sample
@@ -54,6 +57,14 @@ def test_companions():
     assert result['avs/J_sounding'] == pytest.approx(100 * (1 + 1 / 3) / 2, abs=1e-6)
     assert result['avs/silent_fp_area'] == pytest.approx(3.0, abs=1e-6)
     assert result['avs/silent_clean'] == pytest.approx(50.0, abs=1e-6)
+
+
+def test_one_false_pixel_is_not_clean():
+    scores = torch.zeros(2, 64, 64)
+    scores[0, 3, 4] = 0.51
+    result = evaluate(AVSMetric(), [dict(video_id='a', scores=scores, target=torch.zeros(2, 64, 64))])
+    assert result['avs/silent_clean'] == 50
+    assert result['avs/silent_fp_area'] == pytest.approx(100 / 64**2 / 2)
 
 
 def test_companions_are_undefined_without_such_frames():
@@ -229,6 +240,18 @@ def test_split_without_masks():
     clip['target'][:] = 255
     with pytest.raises(ValueError, match='none of the 1 clips has a labelled frame; is the split one with masks'):
         evaluate(AVSMetric(), [clip])
+
+
+def test_through_the_evaluator_of_mmengine():
+    clips = binary_clips(num_clips=3)
+    evaluator = Evaluator(dict(type='mmavs.AVSMetric', preset='frame'))
+    for clip in clips:
+        sample = AVDataSample(metainfo={key: clip[key] for key in ('video_id', 'category', 'sample_idx')})
+        sample.gt_sem_seg = PixelData(data=clip['target'])
+        sample.pred_scores = PixelData(data=clip['scores'])
+        evaluator.process(data_samples=[sample], data_batch=None)
+    assert evaluator.evaluate(3) == evaluate(AVSMetric(preset='frame'), clips)
+    assert [clip['category'] for clip in evaluator.metrics[0].per_clip] == ['dog', 'cat', 'car']
 
 
 def test_registered():
