@@ -55,7 +55,7 @@ def scan_levels(levels, scan, orders):
 def conv_frames(level, weight, bias):
     """Depth-wise 3x3 convolution of every frame; weight (C, 3, 3)."""
     out = torch.zeros_like(level)
-    T, height, width, _ = level.shape
+    height, width = level.shape[1:3]
     padded = F.pad(level, (0, 0, 1, 1, 1, 1))
     for i in range(3):
         for j in range(3):
