@@ -30,9 +30,10 @@ def test_numbers_by_hand(small_config, tmp_path, capsys):
     assert 'aten.native_layer_norm' in text
 
 
-def test_size_of_the_input_is_that_of_the_command_line(small_config, tmp_path):
+def test_size_of_the_input_is_that_of_the_command_line(small_config, tmp_path, capsys):
     out = tmp_path / 'flops.json'
-    assert tool.main([small_config, '--frames', '1', '--shape', '32', '64', '--out', str(out)]) == 0
+    assert tool.main([small_config, '--frames', '1', '--shape', '32', '64', '--as-run', '--out', str(out)]) == 0
+    assert 'evaluated by linear pieces, the clip took' in capsys.readouterr().out
     found = json.loads(out.read_text())
     assert (found['height'], found['width']) == (32, 64)
     assert found['flops']['backbone.patch_embed1'] == 2 * 32 * 3 * 49 * 8 * 16

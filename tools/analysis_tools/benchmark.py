@@ -2,8 +2,8 @@
 
 Prints a table of GFLOPs, parameters, peak memory, clips/s and frames/s; writes it as JSON and as a plot.
 
-python tools/analysis_tools/benchmark.py configs/avs_mamba/r50_ms3.py configs/avs_mamba/pvt_ms3.py \
-    --shapes 224 384 512 --frames 5 10 --out work_dirs/benchmark
+Example:
+    python tools/analysis_tools/benchmark.py configs/avs_mamba/*_ms3.py --shapes 224 512 --out work_dirs/benchmark
 """
 
 import argparse

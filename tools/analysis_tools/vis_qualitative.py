@@ -5,8 +5,7 @@ folder holds ``<video_id>/<frame>.png`` (0/255, or class indices), as ``tools/te
 ``--cfg-options default_hooks.visualization.mask_dir=DIR``; other projects' masks named in the same way will do, too.
 
 Example:
-    python tools/analysis_tools/vis_qualitative.py configs/avs_mamba/pvt_ms3.py --results full/masks no_mad/masks \
-    --names AVS-Mamba "without MAD" --videos clip_003 clip_017 --out figure.png
+    python tools/analysis_tools/vis_qualitative.py configs/avs_mamba/pvt_ms3.py --results full no_mad --out figure.png
 """
 
 import argparse
