@@ -69,7 +69,7 @@ def test_binary_mask_of_mode_1(tmp_path):
     assert np.array_equal(read_binary_mask(str(tmp_path / 'm.png')), pattern())
 
 
-@pytest.mark.parametrize('palette', [[0, 0, 0, 255, 255, 255], [0, 0, 0, 128, 0, 0], [0, 0, 0, 1, 1, 1]])
+@pytest.mark.parametrize('palette', [[0, 0, 0, 255, 255, 255], [0, 0, 0, 100, 0, 0], [0, 0, 0, 1, 1, 1]])
 def test_binary_mask_of_mode_p_is_any_channel_above_zero(tmp_path, palette):
     palette_image(pattern(), palette).save(tmp_path / 'm.png')
     assert np.array_equal(read_binary_mask(str(tmp_path / 'm.png')), pattern())

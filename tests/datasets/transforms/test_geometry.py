@@ -27,12 +27,14 @@ def all_equal(arrays: list[np.ndarray]) -> bool:
 
 
 def test_resize_takes_width_first():
-    results = ClipResize(scale=(60, 40))(clip())
+    results = clip()
+    results['gt_seg_maps'] = [12 * mask for mask in results['gt_seg_maps']]
+    results = ClipResize(scale=(60, 40))(results)
     assert {frame.shape for frame in results['imgs']} == {(40, 60, 3)}
     assert results['img_shape'] == (40, 60)
     assert results['ori_shape'] == (H, W)
     # Nearest neighbour: every row twice, and no value that was not there.
-    assert np.array_equal(results['gt_seg_maps'][0][:, 0], np.repeat(np.arange(H), 2))
+    assert np.array_equal(results['gt_seg_maps'][0][:, 0], np.repeat(12 * np.arange(H), 2))
 
 
 def test_resize_bilinear_mean():
@@ -113,6 +115,12 @@ def test_crop_is_shared_by_frames_and_masks():
         assert np.abs(results['imgs'][0][..., 0].astype(int) - results['gt_seg_maps'][0]).max() <= 1
         corners.add(tuple(results['imgs'][0][0, 0, :2]))
     assert len(corners) > 10
+
+
+def test_crop_makes_no_new_mask_values():
+    results = dict(clip(), gt_seg_maps=[np.random.default_rng(0).choice([0, 70, 255], (H, W)).astype(np.uint8)] * T)
+    masks = ClipRandomResizedCrop(scale=(50, 40), area_range=(0.3, 0.6))(results)['gt_seg_maps']
+    assert set(np.unique(masks[0])) == {0, 70, 255}
 
 
 def test_crop_per_frame_differs_between_frames():
