@@ -8,7 +8,7 @@ namespace mmavs {
 namespace cuda {
 
 template <typename scalar_t, int kPadded>
-__global__ void __launch_bounds__(128)
+__global__ void __launch_bounds__(128, 4)
     scan_adjoint_kernel(const ScanParams<typename AccumulateType<scalar_t>::type> p) {
   using acc_t = typename AccumulateType<scalar_t>::type;
   using S = Shape<kPadded>;
@@ -31,12 +31,12 @@ __global__ void __launch_bounds__(128)
   for (int tile = tiles - 1; tile >= 0; --tile) {
     const int* position = shared.position + tile % 2 * S::kTile;
     fetch_positions<kPadded>(p, view, view.begin + (tile - 1) * S::kTile, shared.position + (tile + 1) % 2 * S::kTile);
-    acc_t dy[S::kPerThread], step[S::kPerThread];
+    acc_t dy[S::kPerThread];
     load_dout<kPadded>(p, view, position, dy);
     load_states<kPadded>(p, view, position, C, p.c_token, shared.C);
-    load_delta<kPadded, scalar_t>(p, view, position, shared.factor, step);
+    load_factor<kPadded, scalar_t>(p, view, position, shared.factor);
     store_tile<kPadded>(view, dy, shared.u);
-    store_tile<kPadded>(view, step, shared.delta);
+    load_delta<kPadded, scalar_t>(p, view, position, shared.factor, shared.delta);
     __syncthreads();
 #pragma unroll 4
     for (int t = S::kTile - 1; t >= 0; --t) {

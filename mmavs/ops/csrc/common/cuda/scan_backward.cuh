@@ -26,11 +26,11 @@ __device__ __forceinline__ void find_starts(const ScanParams<acc_t>& p, const Bl
   store_vec<acc_t, S::kStates>(column, h);
   for (int sub = 0; sub + 1 < BackwardShared<kPadded, acc_t>::kSubs; ++sub) {
 #pragma unroll 2
-    for (int i = 0; i < S::kSub; i += kGroup) {
+    for (int i = 0; i < S::kSub; i += S::kGroup) {
       TokenGroup<kPadded, acc_t> group;
       group.load(view, shared.delta, shared.u, shared.B, sub * S::kSub + i);
 #pragma unroll
-      for (int j = 0; j < kGroup; ++j) group.advance(j, decay, h.v);
+      for (int j = 0; j < S::kGroup; ++j) group.advance(j, decay, h.v);
     }
     store_vec<acc_t, S::kStates>(column + (sub + 1) * kStateRow, h);
   }
@@ -46,11 +46,11 @@ __device__ __forceinline__ void scan_states(const BlockView<kPadded>& view, int 
   const int thread = static_cast<int>(threadIdx.x) * S::kStates;
   Vec<acc_t, S::kStates> h = load_vec<acc_t, S::kStates>(shared.start + sub * kStateRow + thread);
 #pragma unroll 1
-  for (int i = 0; i < S::kSub; i += kGroup) {
+  for (int i = 0; i < S::kSub; i += S::kGroup) {
     TokenGroup<kPadded, acc_t> group;
     group.load(view, shared.delta, shared.u, shared.B, sub * S::kSub + i);
 #pragma unroll
-    for (int j = 0; j < kGroup; ++j) {
+    for (int j = 0; j < S::kGroup; ++j) {
       group.advance(j, decay, h.v);
       store_vec<acc_t, S::kStates>(shared.h + (i + j) * kStateRow + thread, h);
     }
@@ -73,19 +73,19 @@ __device__ __forceinline__ void scan_adjoint(const BlockView<kPadded>& view, int
 #pragma unroll
   for (int s = 0; s < S::kStates; ++s) part[s] = acc_t(0);
 #pragma unroll 1
-  for (int i = S::kSub - kGroup; i >= 0; i -= kGroup) {
+  for (int i = S::kSub - S::kGroup; i >= 0; i -= S::kGroup) {
     const int t = sub * S::kSub + i;
     TokenGroup<kPadded, acc_t> group;
     group.load(view, shared.delta, shared.dy, shared.B, t);
-    StateVec C[kGroup], before[kGroup];
+    StateVec C[S::kGroup], before[S::kGroup];
 #pragma unroll
-    for (int j = 0; j < kGroup; ++j) {
+    for (int j = 0; j < S::kGroup; ++j) {
       C[j] = load_vec<acc_t, S::kStates>(shared.C + (t + j) * S::kN + view.lane * S::kStates);
       const acc_t* row = i + j > 0 ? shared.h + (i + j - 1) * kStateRow : shared.start + sub * kStateRow;
       before[j] = load_vec<acc_t, S::kStates>(row + thread);
     }
 #pragma unroll
-    for (int j = kGroup - 1; j >= 0; --j) {
+    for (int j = S::kGroup - 1; j >= 0; --j) {
       acc_t sum_B = acc_t(0);
       acc_t sum_A = acc_t(0);
       StateVec adjoint;
@@ -224,15 +224,15 @@ __global__ void __launch_bounds__(128, 3)
     const int* tile_position = shared.position + tile % 2 * S::kTile;
     fetch_positions<kPadded>(p, view, first - S::kTile, shared.position + (tile + 1) % 2 * S::kTile);
     {
-      acc_t value[S::kPerThread];
+      acc_t u[S::kPerThread], dy[S::kPerThread];
+      load_tokens<kPadded, scalar_t>(p, view, tile_position, u);
+      load_dout<kPadded>(p, view, tile_position, dy);
       load_states<kPadded>(p, view, tile_position, B, p.b_token, shared.B);
       load_states<kPadded>(p, view, tile_position, C, p.c_token, shared.C);
-      load_tokens<kPadded, scalar_t>(p, view, tile_position, value);
-      store_tile<kPadded>(view, value, shared.u);
-      load_dout<kPadded>(p, view, tile_position, value);
-      store_tile<kPadded>(view, value, shared.dy);
-      load_delta<kPadded, scalar_t>(p, view, tile_position, shared.factor, value);
-      store_tile<kPadded>(view, value, shared.delta);
+      load_factor<kPadded, scalar_t>(p, view, tile_position, shared.factor);
+      store_tile<kPadded>(view, u, shared.u);
+      store_tile<kPadded>(view, dy, shared.dy);
+      load_delta<kPadded, scalar_t>(p, view, tile_position, shared.factor, shared.delta);
     }
     __syncthreads();
     find_starts<kPadded>(p, view, first, shared, decay);

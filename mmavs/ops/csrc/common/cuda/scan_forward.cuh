@@ -30,11 +30,10 @@ struct ForwardShared {
 
 // What the scan needs of kGroup consecutive tokens, in registers. Loads come before the stores of the group before:
 // the compiler may not move a load over a store to shared memory, and waiting for each would cost 30 cycles a token.
-constexpr int kGroup = 4;
-
 template <int kPadded, typename acc_t>
 struct TokenGroup {
   using S = Shape<kPadded>;
+  static constexpr int kGroup = S::kGroup;
   acc_t delta[kGroup], value[kGroup];   // value: u, or dy on the way back
   Vec<acc_t, S::kStates> B[kGroup];
 
@@ -62,6 +61,7 @@ __device__ __forceinline__ void scan_tile(const BlockView<kPadded>& view, const 
                                           const acc_t (&decay)[Shape<kPadded>::kStates],
                                           acc_t (&h)[Shape<kPadded>::kStates], acc_t& delta_sum) {
   using S = Shape<kPadded>;
+  constexpr int kGroup = S::kGroup;
   TokenGroup<kPadded, acc_t> group;
   group.load(view, shared.delta, shared.u, shared.B, 0);
 #pragma unroll 2
@@ -102,7 +102,7 @@ __device__ __forceinline__ void store_output(const ScanParams<acc_t>& p, const B
   const acc_t D = with_D ? p.D[static_cast<int64_t>(view.order) * p.channels + channel] : acc_t(0);
   const int64_t slice = static_cast<int64_t>(view.order) * p.state_blocks + view.state_block;
   acc_t* target = p.y_slices + (slice * p.batch + view.batch) * p.y_length * p.channels + channel;
-#pragma unroll
+#pragma unroll 4
   for (int i = 0; i < S::kPerThread; ++i) {
     const int t = view.row + i * S::kLanes;
     const int cell = t * S::kRow + view.column;
@@ -149,7 +149,7 @@ __global__ void __launch_bounds__(128, 4)
     const int buffer = (first - view.begin) / S::kTile % 2;
     const int* position = shared.position + buffer * S::kTile;
     fetch_positions<kPadded>(p, view, first + S::kTile, shared.position + (1 - buffer) * S::kTile);
-    acc_t u[S::kPerThread], delta[S::kPerThread];
+    acc_t u[S::kPerThread];
     load_tokens<kPadded, scalar_t>(p, view, position, u);
     load_states<kPadded>(p, view, position, B, p.b_token, shared.B);
     bool wanted = false;
@@ -158,9 +158,9 @@ __global__ void __launch_bounds__(128, 4)
       if (p.saved) save_states<kPadded>(p, view, p.channels, state.v, p.saved + view.saved_offset(p, first));
       wanted = threadIdx.x < S::kTile && is_wanted(p, position[threadIdx.x % S::kTile]);
     }
-    load_delta<kPadded, scalar_t>(p, view, position, shared.factor, delta);
+    load_factor<kPadded, scalar_t>(p, view, position, shared.factor);
     store_tile<kPadded>(view, u, shared.u);
-    store_tile<kPadded>(view, delta, shared.delta);
+    load_delta<kPadded, scalar_t>(p, view, position, shared.factor, shared.delta);
     // A tile whose tokens are all outside [y_start, y_start + y_length) only moves the state on.
     if (__syncthreads_or(wanted)) {
       scan_tile<kPadded, true>(view, shared, decay, state.v, delta_sum);

@@ -36,6 +36,7 @@ struct Shape {
   static constexpr int kStates = kN < 4 ? kN : 4;       // states of a thread
   static constexpr int kLanes = kN / kStates;           // threads of a channel
   static constexpr int kChannels = kThreads / kLanes;   // 128 channels for N <= 4, 32 for N = 16
+  static constexpr int kGroup = kStates < 4 ? 4 : 2;    // tokens held in registers: more would spill
   static constexpr int kSub = 16;                       // tokens whose states the backward keeps in shared memory
   static constexpr int kTile = kLanes < 4 ? kSub : 2 * kSub;   // tokens of a tile = tokens between two saved states
   static constexpr int kRow = kChannels + 8 / kLanes;   // padded row of a (token, channel) tile

@@ -37,11 +37,13 @@ __device__ __forceinline__ void load_states(const ScanParams<acc_t>& p, const Bl
   }
 }
 
-// Rows of the low-rank factor of delta, padded with zeros to a multiple of 4.
+// Rows of the low-rank factor of delta, padded with zeros to a multiple of 4; nothing for R = 0.
 template <int kPadded, typename scalar_t, typename acc_t>
-__device__ __forceinline__ void load_factor(const ScanParams<acc_t>& p, const int* position, const scalar_t* source,
-                                            acc_t* target) {
+__device__ __forceinline__ void load_factor(const ScanParams<acc_t>& p, const BlockView<kPadded>& view,
+                                            const int* position, acc_t* target) {
   using S = Shape<kPadded>;
+  const scalar_t* source =
+      static_cast<const scalar_t*>(p.delta) + view.batch * p.delta_batch + view.order * p.delta_order;
   const int width = padded_rank(p.rank);
 #pragma unroll 4
   for (int e = static_cast<int>(threadIdx.x); e < S::kTile * width; e += S::kThreads) {
@@ -51,59 +53,78 @@ __device__ __forceinline__ void load_factor(const ScanParams<acc_t>& p, const in
   }
 }
 
-// raw += factor @ weight for this thread's channel. A row of the factor is one broadcast, a row of the weight one line.
+// tile = factor @ weight for this thread's channel, 16 columns of the factor at a time. A row of the factor is one
+// broadcast, a row of the weight one line.
 template <int kPadded, typename acc_t>
 __device__ __forceinline__ void expand_factor(const ScanParams<acc_t>& p, const BlockView<kPadded>& view, bool valid,
-                                              const acc_t* sFactor, acc_t (&raw)[Shape<kPadded>::kPerThread]) {
+                                              const acc_t* sFactor, acc_t* tile) {
   using S = Shape<kPadded>;
+  constexpr int kColumns = 16;
   const int width = padded_rank(p.rank);
   const int channel = view.first_channel + view.column;
   const acc_t* weight = p.weight + static_cast<int64_t>(view.order) * p.rank * p.channels + channel;
 #pragma unroll 1
-  for (int r = 0; r < width; r += 4) {
-    acc_t w[4];
+  for (int first = 0; first < width; first += kColumns) {
+    acc_t w[kColumns];
 #pragma unroll
-    for (int j = 0; j < 4; ++j)
-      w[j] = valid && r + j < p.rank ? weight[static_cast<int64_t>(r + j) * p.channels] : acc_t(0);
-#pragma unroll
+    for (int r = 0; r < kColumns; ++r)
+      w[r] = valid && first + r < p.rank ? weight[static_cast<int64_t>(first + r) * p.channels] : acc_t(0);
+#pragma unroll 2
     for (int i = 0; i < S::kPerThread; ++i) {
-      const Vec<acc_t, 4> f = load_vec<acc_t, 4>(sFactor + (view.row + i * S::kLanes) * width + r);
+      const int t = view.row + i * S::kLanes;
+      acc_t* cell = tile + t * S::kRow + view.column;
+      acc_t sum = first > 0 ? *cell : acc_t(0);
 #pragma unroll
-      for (int j = 0; j < 4; ++j) raw[i] = fused(f.v[j], w[j], raw[i]);
+      for (int r = 0; r < kColumns; r += 4) {
+        if (first + r >= width) break;
+        const Vec<acc_t, 4> f = load_vec<acc_t, 4>(sFactor + t * width + first + r);
+#pragma unroll
+        for (int j = 0; j < 4; ++j) sum = fused(f.v[j], w[r + j], sum);
+      }
+      *cell = sum;
     }
   }
 }
 
-// delta of this thread's elements after bias and softplus; sFactor is used (and the block synchronised) when R > 0.
+// Store this thread's elements into a padded (token, channel) tile.
+template <int kPadded, typename acc_t>
+__device__ __forceinline__ void store_tile(const BlockView<kPadded>& view,
+                                           const acc_t (&value)[Shape<kPadded>::kPerThread], acc_t* tile) {
+  using S = Shape<kPadded>;
+#pragma unroll
+  for (int i = 0; i < S::kPerThread; ++i) tile[(view.row + i * S::kLanes) * S::kRow + view.column] = value[i];
+}
+
+// The tile of delta after bias and softplus; for R > 0 the factor must have arrived at sFactor in time for the barrier.
+// Bias and softplus run in a loop over the stored tile: unrolled over registers they would be most of the kernel.
 template <int kPadded, typename scalar_t, typename acc_t>
 __device__ __forceinline__ void load_delta(const ScanParams<acc_t>& p, const BlockView<kPadded>& view,
-                                           const int* position, acc_t* sFactor,
-                                           acc_t (&delta)[Shape<kPadded>::kPerThread]) {
+                                           const int* position, const acc_t* sFactor, acc_t* tile) {
   using S = Shape<kPadded>;
   const int channel = view.first_channel + view.column;
   const bool valid = channel < p.channels;
-  const scalar_t* source =
-      static_cast<const scalar_t*>(p.delta) + view.batch * p.delta_batch + view.order * p.delta_order;
   if (p.rank > 0) {
-    load_factor<kPadded>(p, position, source, sFactor);
     __syncthreads();
-#pragma unroll
-    for (int i = 0; i < S::kPerThread; ++i) delta[i] = acc_t(0);
-    expand_factor<kPadded>(p, view, valid, sFactor, delta);
+    expand_factor<kPadded>(p, view, valid, sFactor, tile);
   } else {
+    const scalar_t* source =
+        static_cast<const scalar_t*>(p.delta) + view.batch * p.delta_batch + view.order * p.delta_order;
+    acc_t raw[S::kPerThread];
 #pragma unroll
     for (int i = 0; i < S::kPerThread; ++i) {
       const int row = position[view.row + i * S::kLanes];
-      delta[i] = valid && row >= 0 ? load_scalar(source + row * p.delta_token + channel) : acc_t(0);
+      raw[i] = valid && row >= 0 ? load_scalar(source + row * p.delta_token + channel) : acc_t(0);
     }
+    store_tile<kPadded>(view, raw, tile);
   }
   const bool biased = valid && p.delta_bias;
   const acc_t bias = biased ? p.delta_bias[static_cast<int64_t>(view.order) * p.channels + channel] : acc_t(0);
-#pragma unroll
+#pragma unroll 2
   for (int i = 0; i < S::kPerThread; ++i) {
-    const acc_t raw = delta[i] + bias;
-    const acc_t value = p.delta_softplus ? softplus(raw) : raw;
-    delta[i] = valid && position[view.row + i * S::kLanes] >= 0 ? value : acc_t(0);
+    const int t = view.row + i * S::kLanes;
+    acc_t* cell = tile + t * S::kRow + view.column;
+    const acc_t step = *cell + bias;
+    *cell = !valid || position[t] < 0 ? acc_t(0) : p.delta_softplus ? softplus(step) : step;
   }
 }
 
@@ -140,15 +161,6 @@ __device__ __forceinline__ void load_dout(const ScanParams<acc_t>& p, const Bloc
     const int row = position[view.row + i * S::kLanes];
     value[i] = channel < p.channels && is_wanted(p, row) ? source[(row - p.y_start) * p.dout_token] : acc_t(0);
   }
-}
-
-// Store this thread's elements into a padded (token, channel) tile.
-template <int kPadded, typename acc_t>
-__device__ __forceinline__ void store_tile(const BlockView<kPadded>& view,
-                                           const acc_t (&value)[Shape<kPadded>::kPerThread], acc_t* tile) {
-  using S = Shape<kPadded>;
-#pragma unroll
-  for (int i = 0; i < S::kPerThread; ++i) tile[(view.row + i * S::kLanes) * S::kRow + view.column] = value[i];
 }
 
 }  // namespace cuda
