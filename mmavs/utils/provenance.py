@@ -9,12 +9,16 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import mmavs
+from mmavs.ops import resolve_backend
 
 _MODULES = ('torch', 'mmengine', 'mmcv', 'mmseg', 'numpy', 'librosa')
 
 
-def collect_provenance() -> dict[str, str | int]:
+def collect_provenance(device_type: str = 'cpu') -> dict[str, str | int]:
     """Describe the running program.
+
+    Args:
+        device_type: Type of the device that it computes on, e.g. ``'cuda'``.
 
     Returns:
         dict of plain strings and integers: ``python``, ``platform``, ``mmavs`` and one entry per package it computes
@@ -23,7 +27,7 @@ def collect_provenance() -> dict[str, str | int]:
     import torch
     record = dict(python=platform.python_version(), platform=platform.platform(), mmavs=mmavs.__version__)
     record.update({name: module_version(name) for name in _MODULES})
-    record.update(git=git_state(Path(mmavs.__file__).parent), scan_backend=scan_backend(),
+    record.update(git=git_state(Path(mmavs.__file__).parent), scan_backend=scan_backend(device_type),
                   cpu_threads=torch.get_num_threads(), command=shlex.join([sys.executable, *sys.argv]))
     return record
 
@@ -57,13 +61,12 @@ def git_state(folder: Path) -> str:
     return commit + (' (modified)' if _git(folder, 'status', '--porcelain', '--untracked-files=no') else '')
 
 
-def scan_backend() -> str:
-    """Name of the backend that ``mmavs.ops`` uses for the scan; ``'torch'`` where it does not say."""
-    ops = import_module('mmavs.ops')
-    for name in ('backend_name', 'default_backend', 'get_backend', 'scan_backend'):
-        if callable(getattr(ops, name, None)):
-            return str(getattr(ops, name)())
-    return 'torch'
+def scan_backend(device_type: str = 'cpu') -> str:
+    """Name of the backend that ``mmavs.ops`` chooses for tensors on ``device_type``, or why it has none."""
+    try:
+        return resolve_backend('auto', device_type)
+    except RuntimeError as error:
+        return str(error)
 
 
 def _git(folder: Path, *arguments: str) -> str:

@@ -18,7 +18,7 @@ def drive(*arguments: object) -> list[list[str]]:
     """Run the driver in a process of its own; returns the words of the lines that it printed."""
     done = subprocess.run([sys.executable, '-W', 'ignore', '-m', 'tests.engine.driver', *map(str, arguments)], cwd=ROOT,
                           env={**os.environ, 'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': ''}, timeout=300,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                          capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     return [line.split() for line in done.stdout.splitlines() if line]
 
@@ -42,7 +42,8 @@ def test_killed_at_20_random_moments(tmp_path):
 
 
 def test_stopped_by_a_signal_to_the_process_group(tmp_path):
-    lines = {words[0]: words[1:] for words in drive('preempt', tmp_path) if words[0] in ('plain', 'workers', 'validation')}
+    names = ('plain', 'workers', 'validation')
+    lines = {words[0]: words[1:] for words in drive('preempt', tmp_path) if words[0] in names}
     assert lines == dict(plain=['75', 'epoch_0_iter_3.pth', '0'], workers=['75', 'epoch_0_iter_3.pth', '0'],
                          validation=['75', 'epoch_1.pth', '0'])
     for name in lines:

@@ -121,6 +121,7 @@ class SignalAt(Hook):
 
     def _before_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, mode: str = 'train') -> None:
         if mode == self.stage and runner.iter == self.iteration:
+            self.iteration = -1
             signal.raise_signal(signal.SIGTERM)
 
 

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import torch
+from mmengine.device import get_device
 from mmengine.hooks import Hook
 
 from mmavs.registry import HOOKS
@@ -23,7 +25,7 @@ class ProvenanceHook(Hook):
     def before_run(self, runner: Any) -> None:
         """Collect and log the record."""
         self.record = dict(seed=runner.seed, deterministic=bool(runner._randomness_cfg.get('deterministic', False)),
-                           processes=runner.world_size, **collect_provenance())
+                           processes=runner.world_size, **collect_provenance(torch.device(get_device()).type))
         lines = '\n'.join(f'    {key}: {value}' for key, value in self.record.items())
         runner.logger.info(f'Provenance:\n{lines}')
 

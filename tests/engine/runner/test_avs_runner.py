@@ -1,0 +1,168 @@
+import os
+
+import pytest
+import torch
+
+from mmavs.engine.runner import AVSRunner, ResumableEpochLoop, ResumableIterLoop
+from mmavs.engine.runner.memory_advice import OutOfMemoryAdviceError
+from mmavs.engine.samplers import SeededDataset, SeededSampler
+from mmavs.utils.safe_load import UnsafeCheckpointError
+from tests.engine.toy import SignalAt, ToyDataset, ToyModel, assert_same_weights, toy_config, train
+
+pytestmark = pytest.mark.usefixtures('toy_runs')
+
+
+class Bomb:
+    """Creates a folder when it is unpickled."""
+
+    def __init__(self, path) -> None:
+        self.path = str(path)
+
+    def __reduce__(self) -> tuple:
+        return os.mkdir, (self.path, )
+
+
+def edit(path, **changes) -> None:
+    checkpoint = torch.load(path, weights_only=False)
+    checkpoint.update(changes)
+    torch.save(checkpoint, path)
+
+
+@pytest.fixture
+def trained(tmp_path):
+    """A run of two epochs whose checkpoints are both kept."""
+    train(tmp_path / 'run', epochs=2, checkpoint=dict(max_keep_ckpts=-1))
+    return tmp_path / 'run'
+
+
+@pytest.mark.parametrize('resume', [True, False])
+def test_malicious_pickle_is_not_executed(trained, tmp_path, resume):
+    edit(trained / 'epoch_2.pth', extra=Bomb(tmp_path / 'exploded'))
+    with pytest.raises(UnsafeCheckpointError, match='--trust-checkpoint'):
+        train(trained, resume=resume, load_from=str(trained / 'epoch_2.pth'))
+    assert not (tmp_path / 'exploded').exists()
+
+
+def test_config_text_in_a_checkpoint_is_not_executed(trained, tmp_path):
+    """Mmengine's ``Runner.resume`` would run it."""
+    meta = torch.load(trained / 'epoch_2.pth', weights_only=False)['meta']
+    edit(trained / 'epoch_2.pth', meta=dict(meta, config=f'import os\nos.mkdir({str(tmp_path / "exploded")!r})\n'))
+    runner = train(trained, resume=True, load_from=str(trained / 'epoch_2.pth'))
+    assert runner.epoch == 3
+    assert not (tmp_path / 'exploded').exists()
+
+
+def damage_truncate(path) -> None:
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+def damage_bit(path) -> None:
+    data = bytearray(path.read_bytes())
+    position = data.index(b'layers.0.weight')
+    data[position] ^= 1
+    path.write_bytes(bytes(data))
+
+
+def damage_bomb(path) -> None:
+    edit(path, extra=Bomb(path.parent / 'exploded'))
+
+
+@pytest.mark.parametrize(('damage', 'reason'), [
+    (damage_truncate, 'it is truncated or no checkpoint'), (damage_bit, 'its content is damaged'),
+    (lambda path: path.write_bytes(b''), 'it is empty'), (damage_bomb, '--trust-checkpoint')])
+def test_resume_passes_over_what_is_not_valid_and_names_it(trained, tmp_path, damage, reason):
+    train(tmp_path / 'reference')
+    damage(trained / 'epoch_2.pth')
+    train(trained, resume=True, log_level='WARNING')
+    logs = ''.join(path.read_text() for path in trained.glob('*/*.log'))
+    assert f'Passed over {trained}/epoch_2.pth: ' in logs
+    assert reason in logs
+    assert not (trained / 'exploded').exists()
+    assert_same_weights(trained, tmp_path / 'reference')
+
+
+def test_only_damaged_checkpoints_are_an_error(trained):
+    for name in ('epoch_1.pth', 'epoch_2.pth'):
+        damage_truncate(trained / name)
+    with pytest.raises(RuntimeError, match=r'None of the 2 checkpoints in .* can be resumed from'):
+        train(trained, resume=True)
+
+
+def test_nothing_to_resume_from_starts_from_scratch(tmp_path):
+    train(tmp_path / 'a', resume=True)
+    train(tmp_path / 'b')
+    assert_same_weights(tmp_path / 'a', tmp_path / 'b')
+
+
+def test_checkpoint_of_mmengine_resumes_with_a_warning(tmp_path):
+    hooks = dict(checkpoint=dict(type='CheckpointHook', interval=1))
+    train(tmp_path / 'a', epochs=1, default_hooks=hooks)
+    runner = train(tmp_path / 'a', resume=True, log_level='WARNING')
+    assert runner.epoch == 3
+    assert 'was not written by AtomicCheckpointHook' in ''.join(p.read_text() for p in (tmp_path / 'a').glob('*/*.log'))
+
+
+def test_resuming_a_named_checkpoint(trained, tmp_path):
+    """``load_from`` with ``resume`` chooses the file, here not the newest one."""
+    train(tmp_path / 'reference')
+    runner = train(trained, resume=True, load_from=str(trained / 'epoch_1.pth'))
+    assert runner.train_loop.resume_state['validated_at'] in (-1, 6)
+    assert_same_weights(trained, tmp_path / 'reference')
+
+
+def test_two_runs_with_one_seed_are_equal_and_another_seed_is_not(tmp_path):
+    for name, seed in (('a', 3), ('b', 3), ('c', 4)):
+        train(tmp_path / name, epochs=1, randomness=dict(seed=seed))
+    assert_same_weights(tmp_path / 'a', tmp_path / 'b', 'epoch_1.pth')
+    with pytest.raises(AssertionError):
+        assert_same_weights(tmp_path / 'a', tmp_path / 'c', 'epoch_1.pth')
+
+
+def test_dataloader_is_seeded_and_keeps_off_the_models_generator(tmp_path):
+    runner = AVSRunner.from_cfg(toy_config(tmp_path, workers=1))
+    loader = runner.build_dataloader(runner.cfg.train_dataloader, seed=5)
+    assert isinstance(loader.dataset, SeededDataset)
+    assert isinstance(loader.dataset.dataset, ToyDataset)
+    assert loader.dataset.metainfo == ToyDataset.metainfo
+    assert isinstance(loader.sampler, SeededSampler)
+    assert loader.sampler.seed == 5
+    before = torch.get_rng_state()
+    next(iter(loader))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert runner.build_dataloader(loader) is loader
+
+
+@pytest.mark.parametrize(('loop', 'kind'), [
+    (dict(type='EpochBasedTrainLoop', max_epochs=1), ResumableEpochLoop),
+    (dict(type='mmengine.EpochBasedTrainLoop', max_epochs=1), ResumableEpochLoop),
+    (dict(by_epoch=True, max_epochs=1), ResumableEpochLoop),
+    (dict(by_epoch=False, max_iters=1), ResumableIterLoop),
+    (dict(type='IterBasedTrainLoop', max_iters=1), ResumableIterLoop)])
+def test_loops_are_resumable(tmp_path, loop, kind):
+    assert type(AVSRunner.from_cfg(toy_config(tmp_path, train_cfg=loop)).train_loop) is kind
+
+
+def test_running_out_of_memory_names_the_keys(tmp_path, monkeypatch):
+    def hungry(*args, **kwargs):
+        return torch.empty(10**15)
+    monkeypatch.setattr(ToyModel, 'forward', hungry)
+    with pytest.raises(OutOfMemoryAdviceError, match=r'train_dataloader\.batch_size \(now 2\)'):
+        train(tmp_path)
+
+
+def test_other_errors_pass_through(tmp_path, monkeypatch):
+    def wrong(*args, **kwargs):
+        raise RuntimeError('shapes differ')
+    monkeypatch.setattr(ToyModel, 'forward', wrong)
+    with pytest.raises(RuntimeError, match=r'^shapes differ$'):
+        train(tmp_path)
+
+
+def test_interrupted_run_without_a_checkpoint_starts_again(tmp_path):
+    with pytest.raises(SystemExit):
+        train(tmp_path / 'a', SignalAt(2))
+    for path in (tmp_path / 'a').glob('*.pth'):
+        path.unlink()
+    train(tmp_path / 'a', resume=True)
+    train(tmp_path / 'b')
+    assert_same_weights(tmp_path / 'a', tmp_path / 'b')
