@@ -1,0 +1,146 @@
+"""The two main tools, as a user types them, on a small model and generated data."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from .micro import generate_data, run_tool, write_config
+
+# GroupNorm: BatchNorm's statistics would differ between one process and two.
+NO_BATCH_STATISTICS = "\nmodel['backbone']['norm_cfg'] = dict(type='GN', num_groups=2)\n"
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory) -> Path:
+    return generate_data(tmp_path_factory.mktemp('data'))
+
+
+@pytest.fixture(scope='module')
+def trained(data, tmp_path_factory) -> Path:
+    """Work folder of two epochs of training; the config lies beside the checkpoints."""
+    folder = tmp_path_factory.mktemp('trained')
+    run_training(write_config(folder, NO_BATCH_STATISTICS), folder / 'work', data)
+    return folder
+
+
+def run_training(config: Path, work: Path, data: Path, *arguments: object, processes: int = 1) -> str:
+    done = run_tool('train.py', config, '--work-dir', work, *arguments, data_root=data, processes=processes)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout
+
+
+def run_test(folder: Path, data: Path, out: Path, *arguments: object, processes: int = 1) -> dict:
+    done = run_tool('test.py', folder / 'micro.py', folder / 'work' / 'epoch_2.pth', '--work-dir', out.parent / 'test',
+                    '--out', out, *arguments, data_root=data, processes=processes)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return dict(json.loads(out.read_text()), printed=done.stdout)
+
+
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    return torch.load(path, weights_only=False)['state_dict']
+
+
+def assert_same_weights(first: Path, second: Path, tolerance: float = 0.0) -> None:
+    one, two = weights(first), weights(second)
+    assert one.keys() == two.keys()
+    worst = max((one[name].double() - two[name].double()).abs().max().item() for name in one if one[name].numel())
+    assert worst <= tolerance
+
+
+def test_training_changes_the_weights_and_keeps_the_best(trained):
+    first, last = weights(trained / 'work' / 'epoch_1.pth'), weights(trained / 'work' / 'epoch_2.pth')
+    changed = [name for name in first if not torch.equal(first[name], last[name])]
+    assert {name.split('.')[0] for name in changed} == {'backbone', 'audio_backbone', 'neck', 'decode_head'}
+    assert len(list((trained / 'work').glob('best_avs_J_epoch_*.pth'))) == 1
+
+
+def test_report_table_and_contact_sheets(trained, data, tmp_path):
+    report = run_test(trained, data, tmp_path / 'out.json', '--show-dir', tmp_path / 'sheets')
+    assert report['preset'] == 'avsbench'
+    assert len(report['clips']) == 3
+    # J is the mean over frames; all clips have five.
+    mean = sum(clip['J'] for clip in report['clips']) / 3
+    assert report['metrics']['avs/J'] == pytest.approx(mean, abs=1e-9)
+    assert 'avsbench' in report['printed']
+    names = sorted(path.stem for path in (tmp_path / 'sheets').glob('*.png'))
+    assert names == sorted(clip['video_id'] for clip in report['clips'])
+
+
+def test_scores_do_not_depend_on_batch_size_or_processes(trained, data, tmp_path):
+    reports = [
+        run_test(trained, data, tmp_path / 'one.json', '--cfg-options', 'test_dataloader.batch_size=1'),
+        run_test(trained, data, tmp_path / 'three.json', '--cfg-options', 'test_dataloader.batch_size=3'),
+        run_test(trained, data, tmp_path / 'two_processes.json', processes=2),
+    ]
+    for report in reports[1:]:
+        assert report['metrics'] == pytest.approx(reports[0]['metrics'], abs=1e-6, nan_ok=True)
+        assert [clip['video_id'] for clip in report['clips']] == [clip['video_id'] for clip in reports[0]['clips']]
+        assert [clip['J'] for clip in report['clips']] == pytest.approx(
+            [clip['J'] for clip in reports[0]['clips']], abs=1e-6)
+
+
+def test_exchanged_sound_changes_the_input(trained, data, tmp_path):
+    own = run_test(trained, data, tmp_path / 'own.json')
+    other = run_test(trained, data, tmp_path / 'other.json', '--cfg-options',
+                     'test_dataloader.dataset.sound_of=other_clip')
+    assert [clip['video_id'] for clip in own['clips']] == [clip['video_id'] for clip in other['clips']]
+    assert own['metrics']['avs/F'] != other['metrics']['avs/F']
+
+
+def test_resumed_training_is_bit_identical(trained, data, tmp_path):
+    config = trained / 'micro.py'
+    run_training(config, tmp_path / 'work', data, '--cfg-options', 'train_cfg.max_epochs=1')
+    printed = run_training(config, tmp_path / 'work', data, '--resume')
+    assert 'epoch_1.pth' in printed
+    assert_same_weights(tmp_path / 'work' / 'epoch_2.pth', trained / 'work' / 'epoch_2.pth')
+
+
+def test_same_seed_gives_the_same_weights(trained, data, tmp_path):
+    run_training(trained / 'micro.py', tmp_path / 'work', data, '--cfg-options', 'train_dataloader.num_workers=1')
+    assert_same_weights(tmp_path / 'work' / 'epoch_2.pth', trained / 'work' / 'epoch_2.pth')
+
+
+def test_two_processes_train_as_one_with_the_same_global_batch(trained, data, tmp_path):
+    run_training(trained / 'micro.py', tmp_path / 'two', data, '--cfg-options', 'train_dataloader.batch_size=1',
+                 processes=2)
+    assert_same_weights(tmp_path / 'two' / 'epoch_2.pth', trained / 'work' / 'epoch_2.pth', tolerance=1e-5)
+    losses = [read_losses(folder) for folder in (tmp_path / 'two', trained / 'work')]
+    assert len(losses[0]) == len(losses[1]) == 4
+
+
+def read_losses(work: Path) -> list[float]:
+    (log,) = work.glob('*/vis_data/scalars.json')
+    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    return [row['loss'] for row in rows if 'loss' in row]
+
+
+def test_bfloat16_training_stays_finite(data, tmp_path):
+    config = write_config(tmp_path)
+    printed = run_training(config, tmp_path / 'work', data, '--amp')
+    assert 'AutocastOptimWrapper' in printed
+    losses = read_losses(tmp_path / 'work')
+    assert len(losses) == 4
+    assert all(0 < loss < 2 for loss in losses)
+    assert all(value.isfinite().all() for value in weights(tmp_path / 'work' / 'epoch_2.pth').values())
+
+
+@pytest.mark.parametrize(('options', 'expected'), [
+    (['train_dataloader.dataset.data_root=nowhere'], 'nowhere'),
+    (['train_dataloader.dataset.split=trial'], "split must be one of ['train', 'val', 'test'], got 'trial'"),
+    (['model.audio_backbone.init_cfg.type=Pretrained', 'model.audio_backbone.init_cfg.checkpoint=lost.pth'],
+     'lost.pth'),
+    (['model.decode_head.num_classes=3'], 'num_classes'),
+], ids=['data root', 'split', 'weights', 'classes'])
+def test_mistakes_end_in_one_sentence(data, tmp_path, options, expected):
+    done = run_tool('train.py', write_config(tmp_path), '--work-dir', tmp_path / 'work', '--cfg-options', *options,
+                    data_root=data)
+    assert done.returncode != 0
+    assert expected in done.stderr.strip().splitlines()[-1]
+
+
+def test_missing_checkpoint_names_the_path(data, tmp_path):
+    done = run_tool('test.py', write_config(tmp_path), tmp_path / 'lost.pth', data_root=data)
+    assert done.returncode != 0
+    assert f'No checkpoint {tmp_path}/lost.pth. tools/train.py writes them' in done.stderr.strip().splitlines()[-1]
