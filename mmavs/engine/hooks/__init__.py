@@ -2,11 +2,12 @@
 
 from mmavs.engine.hooks.atomic_checkpoint_hook import AtomicCheckpointHook
 from mmavs.engine.hooks.avs_visualization_hook import AVSVisualizationHook
+from mmavs.engine.hooks.freeze_backbone_hook import FreezeBackboneHook
 from mmavs.engine.hooks.invalid_loss_hook import InvalidLossError, InvalidLossHook
 from mmavs.engine.hooks.preemption_hook import EXIT_PREEMPTED, PreemptionHook
 from mmavs.engine.hooks.provenance_hook import ProvenanceHook
 
 __all__ = [
-    'EXIT_PREEMPTED', 'AVSVisualizationHook', 'AtomicCheckpointHook', 'InvalidLossError', 'InvalidLossHook',
-    'PreemptionHook', 'ProvenanceHook'
+    'EXIT_PREEMPTED', 'AVSVisualizationHook', 'AtomicCheckpointHook', 'FreezeBackboneHook', 'InvalidLossError',
+    'InvalidLossHook', 'PreemptionHook', 'ProvenanceHook'
 ]
