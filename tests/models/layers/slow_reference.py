@@ -129,24 +129,27 @@ def _visual_block(levels, block, orders):
 
 
 def v2a(queries, level, block):
-    """Vision-to-audio fusion of a clip: queries (T, D), one level (T, h, w, D)."""
+    """Vision-to-audio fusion of a clip: queries (T, A, D), one level (T, h, w, D)."""
     E = block.scan.channels
     v = pre_norm(level, block.norm_v) @ block.proj_v.weight.T
     v = F.silu(conv_frames(v, block.conv_v.weight[:, 0], block.conv_v.bias))
     projected = pre_norm(queries, block.norm_q) @ block.proj_q.weight.T
-    a, z = projected[:, :E], projected[:, E:]
+    a, z = projected[..., :E], projected[..., E:]
     clips = [(v, a)] if block.temporal else [(v[t:t + 1], a[t:t + 1]) for t in range(len(v))]
     outputs = []
     for clip, sound in clips:
+        sound = sound.reshape(-1, E)
         sound = F.silu(causal_conv(sound, block.conv_q))
         total = 0
         for k, (order, backwards) in enumerate([('THW', False), ('TWH', False), ('THW', True), ('TWH', True)]):
             visual = unroll(clip, order)
-            sequence = torch.cat([visual.flip(0), sound.flip(0)] if backwards else [visual, sound])
+            # Only the temporal level turns the audio around with the vision.
+            turned = backwards and block.temporal
+            sequence = torch.cat([visual.flip(0) if backwards else visual, sound.flip(0) if turned else sound])
             scanned = scan_sequence(sequence, block.scan, k)[-len(sound):]
-            total = total + (scanned.flip(0) if backwards else scanned)
+            total = total + (scanned.flip(0) if turned else scanned)
         outputs.append(total)
-    return queries + gate_out(block.out, torch.cat(outputs), z)
+    return queries + gate_out(block.out, torch.cat(outputs).reshape(z.shape), z)
 
 
 def a2v(level, audio, block):
