@@ -21,13 +21,16 @@ __global__ void __launch_bounds__(kSmallBlock) carry_kernel(const ScanParams<acc
   const int64_t channel = state / p.padded % p.channels;
   const int64_t row_of_A = (bk % p.orders) * p.channels + channel;
   const acc_t decay = n < p.states ? p.A[row_of_A * p.states + n] * acc_t(kLog2e) : acc_t(0);
+  const acc_t* __restrict__ local = p.carry_local;   // restrict: the loads of all segments may run ahead of the stores
+  const acc_t* __restrict__ delta_sum = p.delta_sum;
+  acc_t* __restrict__ entering = p.carry_in;
   acc_t h = acc_t(0);
 #pragma unroll 8
   for (int i = 0; i < p.segments; ++i) {
     const int64_t slot = bk * p.segments + (kReverse ? p.segments - 1 - i : i);
-    p.carry_in[slot * row + state] = h;
+    entering[slot * row + state] = h;
     if (i + 1 < p.segments)   // the last one walked leads nowhere: its end was not computed
-      h = fused(exp2_fast(decay * p.delta_sum[slot * p.channels + channel]), h, p.carry_local[slot * row + state]);
+      h = fused(exp2_fast(decay * delta_sum[slot * p.channels + channel]), h, local[slot * row + state]);
   }
 }
 

@@ -24,6 +24,7 @@ void dispatch_tokens(at::ScalarType type, const Run& run) {
 }
 
 void check_launch(cudaError_t error, const ScanInputs& in) {
+  if (error != cudaSuccess) cudaGetLastError();   // or the next, innocent call would report it again
   TORCH_CHECK(error == cudaSuccess, "the CUDA scan of ", in.batch, " x ", in.orders, " x ", in.length, " tokens with ",
               in.channels, " channels, ", in.states, " states and rank ", in.rank, " could not be launched: ",
               cudaGetErrorString(error));
