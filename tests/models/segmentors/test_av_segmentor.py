@@ -117,6 +117,21 @@ def test_a_clip_does_not_depend_on_its_batch():
         torch.testing.assert_close(model.test_step(one)[0].pred_scores.data, expected, rtol=0, atol=1e-6)
 
 
+def test_neck_and_head_get_the_clip_lengths():
+    model, data = build().eval(), make_data([2, 1])
+    inputs = model.data_preprocessor(data)['inputs']
+    with torch.no_grad():
+        feats, audio = model.extract_feat(inputs)
+        single = model.neck(model.backbone(inputs['img']))
+        for a, b, c in zip(feats, model.neck(model.backbone(inputs['img']), [2, 1]), single, strict=True):
+            assert torch.equal(a, b)
+            # The finest level is not encoded, and the last frame is a clip of one in both.
+            assert torch.equal(a[:2], c[:2]) == (a.shape[2] == 16)
+            torch.testing.assert_close(a[2:], c[2:], rtol=0, atol=1e-6)
+        assert torch.equal(model(inputs, mode='tensor'), model.decode_head(feats, audio, [2, 1]))
+        assert not torch.equal(model.decode_head(feats, audio), model.decode_head(feats, audio, [2, 1]))
+
+
 def test_sound_changes_the_mask():
     model, data = build().eval(), make_data([2])
     before = model.test_step(data)[0].pred_scores.data.clone()
