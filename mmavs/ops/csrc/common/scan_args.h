@@ -42,6 +42,7 @@ struct ScanArgs {
   int64_t sets() const { return shared ? 1 : scans; }
   int64_t tasks() const { return batch * sets() * groups(); }
   int64_t chunks() const { return (length + kChunk - 1) / kChunk; }
+  int64_t slab_chunks() const { return chunks() < kSlabChunks ? chunks() : kSlabChunks; }
   int64_t slabs() const { return (chunks() + kSlabChunks - 1) / kSlabChunks; }
 };
 
@@ -54,9 +55,11 @@ struct BackwardArgs {
   Tokens<T> dB, dC;
   T* carry;   // (tasks, n, width): gradient of the state, handed from slab to slab
   T* params;  // (tasks, K or 1, n + 2 + R, width): gradients of A, D, bias and dt_weight
-  T* rows;    // (tasks, tokens of a slab, 2n + R): gradients of B, C and the factor
+  T* rows;    // (tasks, chunks of a slab, kChunk * (2n + padded rank)): gradients of B, C and the factor
+  int64_t padded_rank;  // R rounded up to whole vectors
 
-  int64_t row_size() const { return 2 * scan.states + scan.rank; }
+  // Values per token. A chunk holds B and C in pieces of 4, 2 or 1 states, each (tokens, states), then the factor.
+  int64_t row_size() const { return 2 * scan.states + padded_rank; }
   int64_t param_rows() const { return scan.states + 2 + scan.rank; }
 };
 

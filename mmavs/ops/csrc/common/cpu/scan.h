@@ -88,34 +88,43 @@ void scan_forward(ScanArgs<T>& args, int64_t threads, const Parallel& parallel) 
 template <typename T>
 std::vector<int64_t> plan_backward(BackwardArgs<T>& args) {
   ScanArgs<T>& s = args.scan;
-  s.width = task_width(s, 16);
-  const int64_t scans = s.shared ? s.scans : 1, tokens = std::min(s.slabs(), int64_t(1)) * kSlabChunks * kChunk;
-  return {s.tasks() * s.states * s.width, s.tasks() * scans * args.param_rows() * s.width,
-          s.tasks() * tokens * args.row_size()};
+  s.width = task_width(s, 8);
+  const int64_t lanes = scan_kernel<T>().lanes;
+  args.padded_rank = (s.rank + lanes - 1) / lanes * lanes;
+  return {s.tasks() * s.states * s.width, s.tasks() * (s.shared ? s.scans : 1) * args.param_rows() * s.width,
+          s.tasks() * s.slab_chunks() * kChunk * args.row_size()};
 }
 
-// Sums over the channel groups of what the tasks found for the tokens of one slab, to their places in dB, dC, ddelta.
+// Sums over the channel groups of what the tasks found for the chunks of one slab, to their places in dB, dC, ddelta.
 template <typename T>
 void merge_rows(const BackwardArgs<T>& args, int64_t scan, int64_t slab, int64_t first, int64_t last) {
   const ScanArgs<T>& s = args.scan;
-  const int64_t size = args.row_size(), slab_tokens = kSlabChunks * kChunk, start = slab * slab_tokens;
-  const int64_t tokens = std::min(slab_tokens, s.length - start), n = s.states;
+  const int64_t size = kChunk * args.row_size(), n = s.states;
+  const int64_t chunks = std::min(kSlabChunks, s.chunks() - slab * kSlabChunks);
   std::vector<T> sum(size);
   for (int64_t item = first; item < last; ++item) {
-    const int64_t owner = item / tokens, token = item % tokens, batch = owner / s.sets();
-    const int64_t k = s.shared ? scan : owner % s.sets(), group_step = slab_tokens * size;
-    const T* row = args.rows + owner * s.groups() * group_step + token * size;
-    std::copy(row, row + size, sum.begin());
-    for (int64_t group = 1; group < s.groups(); ++group)
-      for (int64_t j = 0; j < size; ++j) sum[j] += row[group * group_step + j];
-    const int64_t place = s.index ? s.index[k * s.length + start + token] : start + token;
-    const auto write = [&](const Tokens<T>& target, int64_t from, int64_t count) {
-      T* out = target.data + batch * target.batch + k * target.scan + place * target.token;
-      for (int64_t j = 0; j < count; ++j) out[j * target.channel] = sum[from + j];
-    };
-    write(args.dB, 0, n);
-    write(args.dC, n, n);
-    if (s.rank) write(args.ddelta, 2 * n, s.rank);
+    const int64_t owner = item / chunks, chunk = item % chunks, batch = owner / s.sets();
+    const int64_t k = s.shared ? scan : owner % s.sets(), start = (slab * kSlabChunks + chunk) * kChunk;
+    const T* part = args.rows + (owner * s.groups() * s.slab_chunks() + chunk) * size;
+    std::copy(part, part + size, sum.begin());
+    for (int64_t group = 1; group < s.groups(); ++group) {
+      part += s.slab_chunks() * size;
+      for (int64_t j = 0; j < size; ++j) sum[j] += part[j];
+    }
+    const T *B = sum.data(), *C = B + kChunk * n, *factor = C + kChunk * n;
+    for (int64_t i = 0; i < std::min(kChunk, s.length - start); ++i) {
+      const int64_t place = s.index ? s.index[k * s.length + start + i] : start + i;
+      const auto row = [&](const Tokens<T>& x) { return x.data + batch * x.batch + k * x.scan + place * x.token; };
+      T *dB = row(args.dB), *dC = row(args.dC);
+      for (int64_t j = 0; j < n;) {
+        const int64_t states = n - j >= 4 ? 4 : n - j >= 2 ? 2 : 1, from = j * kChunk + i * states;
+        for (int64_t m = 0; m < states; ++m, ++j) {
+          dB[j * args.dB.channel] = B[from + m];
+          dC[j * args.dC.channel] = C[from + m];
+        }
+      }
+      for (int64_t r = 0; r < s.rank; ++r) row(args.ddelta)[r] = factor[i * args.padded_rank + r];
+    }
   }
 }
 
@@ -152,12 +161,10 @@ template <typename T, typename Parallel>
 void scan_backward(const BackwardArgs<T>& args, const ParamGradients<T>& target, const Parallel& parallel) {
   const ScanKernel<T>& kernel = scan_kernel<T>();
   const ScanArgs<T>& s = args.scan;
-  const int64_t slab_tokens = kSlabChunks * kChunk;
   for (int64_t scan = 0; scan < (s.shared ? s.scans : 1); ++scan)
     for (int64_t slab = s.slabs() - 1; slab >= 0; --slab) {
       parallel(s.tasks(), [&](int64_t first, int64_t last) { kernel.backward(args, scan, slab, first, last); });
-      const int64_t tokens = std::min(slab_tokens, s.length - slab * slab_tokens);
-      parallel(s.batch * s.sets() * tokens,
+      parallel(s.batch * s.sets() * std::min(kSlabChunks, s.chunks() - slab * kSlabChunks),
                [&](int64_t first, int64_t last) { merge_rows(args, scan, slab, first, last); });
     }
   parallel(s.scans * s.channels,

@@ -21,18 +21,11 @@ struct BackwardTiles {
         states(arena.take(4 * (kTile + kLanes<T>))) {}
 };
 
-// Gradients per token that all blocks of a task add up: B and C as (n / N, count, N) pieces in the order in which the
-// states are handled, and the factor (count, R rounded up).
+// Gradients per token that all blocks of a task add up, in their part of BackwardArgs::rows: B and C as pieces (count, N)
+// in the order in which the states are handled, and the factor (count, R rounded up).
 template <typename T>
 struct TokenSums {
   T *B, *C, *factor;
-  int64_t padded_rank;
-
-  static int64_t pad(int64_t rank) { return (rank + kLanes<T> - 1) / kLanes<T> * kLanes<T>; }
-  static int64_t size(const ScanArgs<T>& args) { return kChunk * (2 * args.states + pad(args.rank)); }
-  TokenSums(const ScanArgs<T>& args, Arena<T>& arena)
-      : B(arena.take(kChunk * args.states)), C(arena.take(kChunk * args.states)),
-        factor(arena.take(kChunk * pad(args.rank))), padded_rank(pad(args.rank)) {}
 };
 
 template <typename T, int N, bool WithY>
@@ -102,7 +95,7 @@ void add_sums(const T* vectors, T* sums, int count) {
 }
 
 template <typename T, int N>
-void backward_group(const BackwardTiles<T>& tiles, const T* decay, const ChunkRows<T>& rows, TokenSums<T>& sums,
+void backward_group(const BackwardTiles<T>& tiles, const T* decay, const ChunkRows<T>& rows, const TokenSums<T>& sums,
                     int64_t j, int64_t n, const T* checkpoint, int64_t checkpoint_stride, T* carry, T* ddecay,
                     bool wanted, int count) {
   constexpr int V = kLanes<T>;
@@ -196,32 +189,38 @@ struct BackwardTask {
   TaskParams<T> params;
   ChunkRows<T> rows;
   BackwardTiles<T> tiles;
-  TokenSums<T> sums;
   T* weight;      // (width, R rounded up): as given, a row per channel
   T* checkpoint;  // (n, V): of a block that is no whole vector
 
-  static int64_t size(const ScanArgs<T>& args) {
-    return TaskParams<T>::size(args) + ChunkRows<T>::size(args) + BackwardTiles<T>::size() + TokenSums<T>::size(args) +
-           args.width * TokenSums<T>::pad(args.rank) + args.states * kLanes<T>;
+  static int64_t size(const BackwardArgs<T>& args) {
+    const ScanArgs<T>& s = args.scan;
+    return TaskParams<T>::size(s) + ChunkRows<T>::size(s) + BackwardTiles<T>::size() + s.width * args.padded_rank +
+           s.states * kLanes<T>;
   }
-  BackwardTask(const ScanArgs<T>& args, Arena<T>& arena)
-      : params(args, arena), rows(args, arena), tiles(arena), sums(args, arena),
-        weight(arena.take(args.width * sums.padded_rank)), checkpoint(arena.take(args.states * kLanes<T>)) {}
+  BackwardTask(const BackwardArgs<T>& args, Arena<T>& arena)
+      : params(args.scan, arena), rows(args.scan, arena), tiles(arena),
+        weight(arena.take(args.scan.width * args.padded_rank)),
+        checkpoint(arena.take(args.scan.states * kLanes<T>)) {}
 };
 
 template <typename T>
 void backward_block(const BackwardArgs<T>& args, BackwardTask<T>& task, int64_t batch, int64_t scan, int64_t channel,
-                    int block, const Chunk& chunk, int64_t number, bool wanted, bool add, T* carry, T* dparams) {
+                    int block, const Chunk& chunk, const Chunk& next, int64_t number, bool wanted, bool add,
+                    const TokenSums<T>& sums, T* carry, T* dparams) {
   constexpr int V = kLanes<T>;
   const ScanArgs<T>& s = args.scan;
   const int64_t n = s.states, first = channel + block * V, row = batch * s.scans + scan;
   const int lanes = TaskParams<T>::lanes_of(s, channel, block), count = chunk.count;
   const BackwardTiles<T>& tiles = task.tiles;
   load_tile(tiles.u, rows_of(s.u, batch, scan) + first * s.u.channel, s.u, chunk, lanes);
-  load_steps(tiles.step, s, task.rows, task.params, block, batch, scan, first, chunk, lanes);
-  zero(tiles.dy, count * V);
-  if (wanted) {
-    const T* dout = rows_of(args.dout, batch, scan) + first * args.dout.channel;
+  load_steps(tiles.step, s, task.rows, task.params, block, batch, scan, first, chunk, next, lanes);
+  const T* dout = rows_of(args.dout, batch, scan) + first * args.dout.channel;
+  prefetch_tile(rows_of(s.u, batch, scan) + first * s.u.channel, s.u, next);
+  if (s.y_len == s.length) {
+    load_tile(tiles.dy, dout, args.dout, chunk, lanes);
+    prefetch_tile(dout, args.dout, next);
+  } else {
+    zero(tiles.dy, count * V);
     for (int i = 0; i < count; ++i) {
       const int64_t position = chunk.position(i) - s.y_start;
       if (position < 0 || position >= s.y_len) continue;
@@ -242,38 +241,22 @@ void backward_block(const BackwardArgs<T>& args, BackwardTask<T>& task, int64_t 
   const T* decay = task.params.decay + block * n * V;
   int64_t j = 0;
   for (; j + 4 <= n; j += 4)
-    backward_group<T, 4>(tiles, decay, task.rows, task.sums, j, n, saved, stride, carry, dparams, wanted, count);
+    backward_group<T, 4>(tiles, decay, task.rows, sums, j, n, saved, stride, carry, dparams, wanted, count);
   for (; j + 2 <= n; j += 2)
-    backward_group<T, 2>(tiles, decay, task.rows, task.sums, j, n, saved, stride, carry, dparams, wanted, count);
-  if (j < n) backward_group<T, 1>(tiles, decay, task.rows, task.sums, j, n, saved, stride, carry, dparams, wanted, count);
+    backward_group<T, 2>(tiles, decay, task.rows, sums, j, n, saved, stride, carry, dparams, wanted, count);
+  if (j < n) backward_group<T, 1>(tiles, decay, task.rows, sums, j, n, saved, stride, carry, dparams, wanted, count);
 
   backward_finish(tiles, task.params.skip + block * V, dparams + n * V, dparams + (n + 1) * V, count);
-  store_tile(tiles.dinput, args.du.data + batch * args.du.batch + scan * args.du.scan + first * args.du.channel, args.du,
-             chunk, lanes, add, 0, s.length);
+  T* du = args.du.data + batch * args.du.batch + scan * args.du.scan + first * args.du.channel;
+  store_tile(tiles.dinput, du, args.du, chunk, lanes, add, 0, s.length);
+  prefetch_tile<T>(du, args.du, next);
   if (s.rank) {
-    backward_factor(tiles.dstep, task.rows.factor, task.weight + block * V * task.sums.padded_rank,
-                    task.sums.padded_rank, s.rank, task.sums.factor, dparams + (n + 2) * V, count, lanes);
+    backward_factor(tiles.dstep, task.rows.factor, task.weight + block * V * args.padded_rank,
+                    args.padded_rank, s.rank, sums.factor, dparams + (n + 2) * V, count, lanes);
   } else {
     T* ddelta = args.ddelta.data + batch * args.ddelta.batch + scan * args.ddelta.scan + first * args.ddelta.channel;
     store_tile(tiles.dstep, ddelta, args.ddelta, chunk, lanes, false, 0, s.length);
   }
-}
-
-// Token sums of a chunk as rows dB (n), dC (n), dfactor (R).
-template <typename T>
-void write_rows(const TokenSums<T>& sums, T* target, int64_t n, int64_t rank, int count) {
-  const int64_t size = 2 * n + rank;
-  for (int64_t j = 0; j < n;) {
-    const int64_t states = n - j >= 4 ? 4 : n - j >= 2 ? 2 : 1;
-    for (int i = 0; i < count; ++i)
-      for (int64_t m = 0; m < states; ++m) {
-        target[i * size + j + m] = sums.B[j * kChunk + i * states + m];
-        target[i * size + n + j + m] = sums.C[j * kChunk + i * states + m];
-      }
-    j += states;
-  }
-  for (int i = 0; i < count; ++i)
-    for (int64_t r = 0; r < rank; ++r) target[i * size + 2 * n + r] = sums.factor[i * sums.padded_rank + r];
 }
 
 template <typename T>
@@ -281,7 +264,7 @@ void backward_scan(const BackwardArgs<T>& args, BackwardTask<T>& task, int64_t n
                    int64_t channel, int64_t slab, T* dparams) {
   constexpr int V = kLanes<T>;
   const ScanArgs<T>& s = args.scan;
-  const int64_t n = s.states, padded = task.sums.padded_rank;
+  const int64_t n = s.states, padded = args.padded_rank;
   const int64_t last = (slab + 1) * kSlabChunks < s.chunks() ? (slab + 1) * kSlabChunks : s.chunks();
   T* carry = args.carry + number * n * s.width;
   task.params.load(s, scan, channel);
@@ -297,17 +280,16 @@ void backward_scan(const BackwardArgs<T>& args, BackwardTask<T>& task, int64_t n
   for (int64_t c = last - 1; c >= slab * kSlabChunks; --c) {
     const Chunk chunk = make_chunk(s, scan, c);
     const bool wanted = any_wanted(s, chunk);
+    const Chunk next = make_chunk(s, scan, c > 0 ? c - 1 : c);
     task.rows.load(s, batch, scan, chunk);
-    zero(task.sums.B, kChunk * n);
-    zero(task.sums.C, kChunk * n);
-    zero(task.sums.factor, kChunk * padded);
+    task.rows.prefetch(s, batch, scan, next);
+    T* found = args.rows + (number * s.slab_chunks() + c - slab * kSlabChunks) * kChunk * args.row_size();
+    const TokenSums<T> sums = {found, found + kChunk * n, found + 2 * kChunk * n};
+    zero(found, kChunk * args.row_size());
     for (int b = 0; b < task.params.blocks; ++b) {
-      backward_block(args, task, batch, scan, channel, b, chunk, c, wanted, s.shared && scan > 0, carry + b * n * V,
-                     dparams + b * args.param_rows() * V);
+      backward_block(args, task, batch, scan, channel, b, chunk, next, c, wanted, s.shared && scan > 0, sums,
+                     carry + b * n * V, dparams + b * args.param_rows() * V);
     }
-    const int64_t token = chunk.start - slab * kSlabChunks * kChunk;
-    write_rows(task.sums, args.rows + (number * kSlabChunks * kChunk + token) * args.row_size(), n, s.rank,
-               chunk.count);
   }
 }
 
@@ -315,8 +297,8 @@ void backward_scan(const BackwardArgs<T>& args, BackwardTask<T>& task, int64_t n
 template <typename T>
 void backward(const BackwardArgs<T>& args, int64_t scan, int64_t slab, int64_t first_task, int64_t last_task) {
   const ScanArgs<T>& s = args.scan;
-  Arena<T> arena(BackwardTask<T>::size(s));
-  BackwardTask<T> task(s, arena);
+  Arena<T> arena(BackwardTask<T>::size(args));
+  BackwardTask<T> task(args, arena);
   const int64_t groups = s.groups(), sets = s.sets(), scans_of_task = s.shared ? s.scans : 1;
   for (int64_t number = first_task; number < last_task; ++number) {
     const int64_t channel = number % groups * s.width, set = number / groups % sets, batch = number / groups / sets;

@@ -63,16 +63,18 @@ void forward_prepare(T* step, T* input, T* y, const T* bias, const T* skip, bool
 
 template <typename T>
 void forward_scan(const ScanArgs<T>& args, int64_t batch, int64_t scan, int64_t channel, bool add, TaskParams<T>& params,
-                  ChunkRows<T>& rows, T* state, T* tiles) {
+                  ChunkRows<T>& rows, T* state, T* const tiles[3]) {
   constexpr int V = kLanes<T>;
   const int64_t n = args.states, chunks = args.chunks();
-  T *step = tiles, *input = tiles + kChunk * V, *y = tiles + 2 * kChunk * V;
-  params.load(args, scan, channel);
+  T *step = tiles[0], *input = tiles[1], *y = tiles[2];
+    params.load(args, scan, channel);
   zero(state, n * args.width);
   for (int64_t number = 0; number < chunks; ++number) {
     const Chunk chunk = make_chunk(args, scan, number);
     const bool wanted = any_wanted(args, chunk);
     rows.load(args, batch, scan, chunk);
+    const Chunk next = make_chunk(args, scan, number + 1 < chunks ? number + 1 : number);
+    rows.prefetch(args, batch, scan, next);
     for (int b = 0; b < params.blocks; ++b) {
       const int lanes = TaskParams<T>::lanes_of(args, channel, b);
       const int64_t first = channel + b * V;
@@ -82,7 +84,8 @@ void forward_scan(const ScanArgs<T>& args, int64_t batch, int64_t scan, int64_t 
         for (int64_t j = 0; j < n; ++j) std::memcpy(saved + j * args.channels, h + j * V, lanes * sizeof(T));
       }
       load_tile(y, rows_of(args.u, batch, scan) + first * args.u.channel, args.u, chunk, lanes);
-      load_steps(step, args, rows, params, b, batch, scan, first, chunk, lanes);
+      prefetch_tile(rows_of(args.u, batch, scan) + first * args.u.channel, args.u, next);
+      load_steps(step, args, rows, params, b, batch, scan, first, chunk, next, lanes);
       forward_prepare(step, input, y, params.bias + b * V, params.skip + b * V, args.softplus, chunk.count);
       const T* decay = params.decay + b * n * V;
       if (!wanted) {
@@ -92,6 +95,7 @@ void forward_scan(const ScanArgs<T>& args, int64_t batch, int64_t scan, int64_t 
       forward_block<T, true>(step, input, y, decay, rows, n, h, chunk.count);
       T* out = args.out.data + batch * args.out.batch + scan * args.out.scan + first * args.out.channel;
       store_tile(y, out, args.out, chunk, lanes, add, args.y_start, args.y_start + args.y_len);
+      if (args.y_len == args.length) prefetch_tile<T>(out, args.out, next);
     }
   }
   if (args.last_state) {
@@ -111,7 +115,8 @@ void forward(const ScanArgs<T>& args, int64_t first_task, int64_t last_task) {
   TaskParams<T> params(args, arena);
   ChunkRows<T> rows(args, arena);
   T* state = arena.take(args.width * args.states);
-  T* tiles = arena.take(3 * kChunk * kLanes<T>);
+  constexpr int64_t tile = kChunk * kLanes<T>;
+  T* const tiles[3] = {arena.take(tile), arena.take(tile), arena.take(tile)};
   const int64_t groups = args.groups(), sets = args.sets();
   for (int64_t task = first_task; task < last_task; ++task) {
     const int64_t channel = task % groups * args.width, set = task / groups % sets, batch = task / groups / sets;

@@ -9,11 +9,12 @@
 namespace mmavs {
 namespace MMAVS_ISA {
 
-// Memory for the buffers of a task, handed out in pieces of whole cache lines.
+// Memory for the buffers of a task, handed out in pieces of whole cache lines. Three lines between the pieces keep tiles,
+// whose size is a power of two, from the same places in the first cache.
 template <typename T>
 class Arena {
  public:
-  explicit Arena(int64_t size) : start_(static_cast<char*>(std::malloc(size * sizeof(T) + 64 * 40))) {
+  explicit Arena(int64_t size) : start_(static_cast<char*>(std::malloc(size * sizeof(T) + 64 * 5 * 40))) {
     next_ = start_ + (64 - reinterpret_cast<uintptr_t>(start_) % 64) % 64;
   }
   ~Arena() { std::free(start_); }
@@ -21,7 +22,7 @@ class Arena {
   Arena& operator=(const Arena&) = delete;
   T* take(int64_t size) {
     T* piece = reinterpret_cast<T*>(next_);
-    next_ += (size * sizeof(T) + 63) / 64 * 64;
+    next_ += (size * sizeof(T) + 63) / 64 * 64 + 192;
     return piece;
   }
 
@@ -65,10 +66,34 @@ const T* rows_of(const Tokens<const T>& x, int64_t batch, int64_t scan) {
 // Rows of `size` values, one after the other with `stride` between them.
 template <typename T>
 void gather_rows(T* target, int64_t stride, const T* source, const Tokens<const T>& x, const Chunk& chunk, int size) {
+  if (x.channel == 1) {
+    for (int i = 0; i < chunk.count; ++i) {
+      const T* row = source + chunk.position(i) * x.token;
+      int j = 0;
+      for (; j + kLanes<T> <= size; j += kLanes<T>) store(target + i * stride + j, load(row + j));
+      for (; j < size; ++j) target[i * stride + j] = row[j];
+    }
+    return;
+  }
   for (int i = 0; i < chunk.count; ++i) {
     const T* row = source + chunk.position(i) * x.token;
     for (int j = 0; j < size; ++j) target[i * stride + j] = row[j * x.channel];
   }
+}
+
+// Ask for the rows of a later chunk: tables jump through memory, and rows whose distance is a power of two fall out of the
+// first cache at once, so this aims at the second.
+template <typename P>
+void prefetch_rows(P* source, int64_t token_stride, const Chunk& chunk, int64_t bytes) {
+  for (int i = 0; i < chunk.count; ++i) {
+    const char* row = reinterpret_cast<const char*>(source + chunk.position(i) * token_stride);
+    for (int64_t offset = 0; offset < bytes; offset += 64) __builtin_prefetch(row + offset, 0, 2);
+  }
+}
+
+template <typename T, typename X>
+void prefetch_tile(const T* source, const X& x, const Chunk& chunk) {
+  if (x.channel == 1) prefetch_rows(source, x.token, chunk, kBytes);
 }
 
 // Tile of one vector of channels per token; lanes beyond the last channel are zero.
@@ -198,16 +223,24 @@ struct ChunkRows {
       gather_rows(factor, args.rank, rows_of(args.delta, batch, scan), args.delta, chunk, int(args.rank));
     }
   }
+  static void prefetch(const ScanArgs<T>& args, int64_t batch, int64_t scan, const Chunk& chunk) {
+    const int64_t bytes = args.states * sizeof(T);
+    if (args.Bm.channel == 1) prefetch_rows(rows_of(args.Bm, batch, scan), args.Bm.token, chunk, bytes);
+    if (args.Cm.channel == 1) prefetch_rows(rows_of(args.Cm, batch, scan), args.Cm.token, chunk, bytes);
+    if (args.rank) prefetch_rows(rows_of(args.delta, batch, scan), args.delta.token, chunk, args.rank * sizeof(T));
+  }
 };
 
 // Step sizes before bias and softplus of one block.
 template <typename T>
 void load_steps(T* tile, const ScanArgs<T>& args, const ChunkRows<T>& rows, const TaskParams<T>& params, int block,
-                int64_t batch, int64_t scan, int64_t channel, const Chunk& chunk, int lanes) {
+                int64_t batch, int64_t scan, int64_t channel, const Chunk& chunk, const Chunk& next, int lanes) {
   if (args.rank) {
     expand_factor(tile, rows.factor, params.weight + block * kLanes<T> * args.rank, args.rank, chunk.count);
   } else {
-    load_tile(tile, rows_of(args.delta, batch, scan) + channel * args.delta.channel, args.delta, chunk, lanes);
+    const T* source = rows_of(args.delta, batch, scan) + channel * args.delta.channel;
+    load_tile(tile, source, args.delta, chunk, lanes);
+    prefetch_tile(source, args.delta, next);
   }
 }
 
