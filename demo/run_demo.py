@@ -55,7 +55,12 @@ def main(argv: list[str] | None = None) -> int:
              ['tools/dataset_tools/make_sounding_shapes.py', str(data), '--subset', 'ms3', '--clips', *clips,
               '--seed', str(args.seed)], data)
 
-    options = ['--cfg-options', f'randomness.seed={args.seed}']
+    backbone = out / 'backbone.pth'
+    run_step('Teach the visual backbone the shapes, without sound (the paper starts from ImageNet)',
+             ['demo/pretrain_backbone.py', CONFIG, str(backbone), '--seed', str(args.seed)], data)
+
+    options = ['--cfg-options', f'randomness.seed={args.seed}', 'model.backbone.init_cfg.type=Pretrained',
+               f'model.backbone.init_cfg.checkpoint={backbone}']
     if args.epochs is not None:
         options.append(f'train_cfg.max_epochs={args.epochs}')
     run_step('Train', ['tools/train.py', CONFIG, '--work-dir', str(train), *options], data)

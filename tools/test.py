@@ -35,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
                                 f'here {cfg.work_dir}.')
     cfg.load_from, cfg.resume = args.checkpoint, False
     if args.show_dir:
-        cfg.default_hooks.visualization = dict(type='mmavs.AVSVisualizationHook', draw=True, show_dir=args.show_dir)
+        cfg.default_hooks.visualization.update(draw=True, show_dir=args.show_dir)
     prepare_distributed(cfg, args.local_rank)
     runner = AVSRunner.from_cfg(cfg)
     runner.test()

@@ -1,6 +1,8 @@
-"""A small AVS-Mamba for SoundingShapes, the generated benchmark: all parts of the paper, from scratch, in minutes.
+"""A small AVS-Mamba for SoundingShapes, the generated benchmark: all parts of the paper, trained in minutes.
 
-`make demo` generates the data and trains this. There are no pretrained files: VGGish is narrow and trained along.
+`make demo` generates the data and trains this. VGGish is narrow and trained along, from scratch. The visual backbone
+starts from scratch too unless a file is named (`model.backbone.init_cfg`); the demo makes one with
+`demo/pretrain_backbone.py`, as the paper starts from ImageNet.
 """
 
 _base_ = [
@@ -14,7 +16,7 @@ _base_ = [
 input_size = (96, 96)
 channels = 64
 d_state = 4
-max_epochs = 8
+max_epochs = 7
 
 # Rarely changed.
 model = dict(
@@ -22,7 +24,7 @@ model = dict(
         _delete_=True, type='mmseg.ResNet', depth=18, base_channels=16, num_stages=4, out_indices=(0, 1, 2, 3),
         strides=(1, 2, 2, 2), dilations=(1, 1, 1, 1), norm_cfg=dict(type='BN', requires_grad=True), style='pytorch'),
     audio_backbone=dict(
-        stage_channels=(16, 32, 64, 64), fc_channels=(256, 256, 128), frozen=False, init_cfg=None),
+        stage_channels=(8, 16, 32, 32), fc_channels=(128, 128, 128), frozen=False, init_cfg=None),
     neck=dict(in_channels=(16, 32, 64, 128), out_channels=channels, num_layers=1, d_state=d_state, drop_path_rate=0.0),
     decode_head=dict(
         in_channels=(channels, ) * 4, channels=channels, d_state=d_state, drop_path_rate=0.0, mlp_channels=256,
