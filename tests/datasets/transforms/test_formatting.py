@@ -38,6 +38,11 @@ def test_meta_information_is_copied_where_it_is_there():
     assert 'audio_path' not in sample.metainfo
 
 
+def test_the_place_in_the_dataset_follows_the_sample():
+    # Metrics sort and group clips by it.
+    assert PackAVSInputs()(loaded(sample_idx=7))['data_samples'].sample_idx == 7
+
+
 def test_meta_keys_can_be_chosen():
     sample = PackAVSInputs(meta_keys=('split', ))(loaded())['data_samples']
     assert dict(sample.metainfo_items()) == {'split': 'test'}
