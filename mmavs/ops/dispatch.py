@@ -52,6 +52,11 @@ def resolve_backend(backend: str, device_type: str) -> str:
     return _resolve(backend, source, device_type)
 
 
+# What torch.compiler.assume_constant_result does: a compiler asks once, when it traces. The decorator itself would load
+# the whole compiler with every import of this package.
+resolve_backend._dynamo_marked_constant = True
+
+
 @lru_cache(maxsize=64)
 def _resolve(backend: str, source: str, device_type: str) -> str:
     if backend not in (*BACKENDS, 'auto'):

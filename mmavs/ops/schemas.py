@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .checks import same_dtype
+from .flops import register_flops
 from .reference import CHUNK, accumulate_dtype
 
 # {s} is the suffix of the backend. Token inputs share one dtype; A, D, delta_bias, dt_weight have that of the sums.
@@ -29,6 +31,7 @@ SCHEMAS = (
     'Tensor? delta_bias, Tensor states, bool delta_softplus) '
     '-> (Tensor du, Tensor ddelta, Tensor dA, Tensor dBm, Tensor dCm, Tensor dD, Tensor ddelta_bias)',
 )
+_AUTOCAST = torch.library.Library('mmavs', 'FRAGMENT')
 # Tokens between two saved states, by device; the states of a chunk are (n, C) per sequence and scan.
 STATE_CHUNK = {'cpu': CHUNK, 'cuda': 64}
 
@@ -131,7 +134,27 @@ def _register_autograd(suffix: str) -> None:
         torch.library.register_autograd(f'mmavs::{kind}{suffix}_bwd', no_second_derivative, setup_context=no_context)
 
 
+def _register_autocast(suffix: str) -> None:
+    """Under autocast tokens keep their dtype, the widest of theirs; parameters and sums stay in float32."""
+    def rule_of(name: str, device_type: str):
+        def rule(u, delta, A, Bm, Cm, D, delta_bias, *rest):
+            u, delta, Bm, Cm = same_dtype(u, delta, Bm, Cm)
+            dtype = accumulate_dtype(u.dtype)
+            A, D, delta_bias = (None if x is None else x.to(dtype) for x in (A, D, delta_bias))
+            if name.startswith('cross') and rest[1] is not None:
+                rest = (rest[0], rest[1].to(dtype), *rest[2:])
+            with torch.autocast(device_type, enabled=False):
+                return getattr(torch.ops.mmavs, name)(u, delta, A, Bm, Cm, D, delta_bias, *rest)
+        return rule
+
+    for name in (f'cross_scan{suffix}_fwd', f'selective_scan{suffix}_fwd'):
+        for device_type in ('cpu', 'cuda'):
+            _AUTOCAST.impl(name, rule_of(name, device_type), f'Autocast{device_type.upper()}')
+
+
 def register_rules(suffix: str) -> None:
-    """Register the tracing and autograd rules of the four ops of a backend, which must be defined already."""
+    """Register the rules of the four ops of a backend, which must be defined already."""
     _register_fakes(suffix)
     _register_autograd(suffix)
+    _register_autocast(suffix)
+    register_flops(suffix)

@@ -1,0 +1,1 @@
+from tests.ops.scan_cases import backend  # noqa: F401

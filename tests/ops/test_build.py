@@ -1,0 +1,125 @@
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from setuptools import Distribution
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def build(monkeypatch):
+    spec = importlib.util.spec_from_file_location('mmavs_setup', ROOT / 'setup.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    for name in ('MMAVS_WITH_OPS', 'FORCE_CUDA', 'CXX', 'CUDA_HOME', 'CUDA_PATH'):
+        monkeypatch.delenv(name, raising=False)
+    return module
+
+
+def test_version_is_read_without_import(build):
+    import mmavs
+    assert build.read_version() == mmavs.__version__
+
+
+def test_requirements_lose_their_comments(build):
+    assert 'torch>=2.4' in build.read_requirements('runtime')
+    assert not any('#' in line for line in build.read_requirements('mamba'))
+
+
+def test_cuda_arch_flags(build):
+    assert build.cuda_arch_flags('8.0;9.0+PTX') == [
+        '-gencode=arch=compute_80,code=sm_80', '-gencode=arch=compute_90,code=sm_90',
+        '-gencode=arch=compute_90,code=compute_90']
+    assert build.cuda_arch_flags('9.0a 10.0') == [
+        '-gencode=arch=compute_90a,code=sm_90a', '-gencode=arch=compute_100,code=sm_100']
+    with pytest.raises(RuntimeError, match=r"TORCH_CUDA_ARCH_LIST must look like .* but has 'Hopper'"):
+        build.cuda_arch_flags('Hopper')
+
+
+def test_sources_of_the_extension(build, monkeypatch):
+    monkeypatch.setattr(build, 'cpp_compiler', lambda: '/usr/bin/c++')
+    monkeypatch.setattr(build.platform, 'machine', lambda: 'x86_64')
+    extension, = build.ops_extensions()
+    assert {Path(source).name for source in extension.sources} == {
+        'kernels_avx2.cpp', 'kernels_avx512.cpp', 'kernels_generic.cpp', 'ops.cpp', 'scan.cpp'}
+    monkeypatch.setattr(build.platform, 'machine', lambda: 'aarch64')
+    assert not any('avx' in source for source in build.ops_extensions()[0].sources)
+    monkeypatch.setenv('FORCE_CUDA', '1')
+    assert any(source.endswith('.cu') for source in build.ops_extensions()[0].sources)
+
+
+def test_ops_can_be_left_out(build, monkeypatch):
+    monkeypatch.setenv('MMAVS_WITH_OPS', '0')
+    assert build.ops_extensions() == []
+    monkeypatch.setenv('MMAVS_WITH_OPS', 'yes')
+    with pytest.raises(SystemExit, match="MMAVS_WITH_OPS must be 'auto', '0' or '1', but is 'yes'"):
+        build.ops_extensions()
+
+
+def test_without_a_compiler(build, monkeypatch, capsys):
+    monkeypatch.setenv('PATH', '')
+    assert build.ops_extensions() == []
+    assert 'installing without the native scan ops: no C++ compiler was found' in capsys.readouterr().err
+    monkeypatch.setenv('MMAVS_WITH_OPS', '1')
+    with pytest.raises(SystemExit, match='cannot be built: no C\\+\\+ compiler'):
+        build.ops_extensions()
+
+
+def test_without_torch(build, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, 'torch', None)
+    assert build.ops_extensions() == []
+    assert 'torch is not installed in the build environment' in capsys.readouterr().err
+
+
+@pytest.fixture
+def broken_compiler(build, tmp_path, monkeypatch):
+    compiler = tmp_path / 'c++'
+    compiler.write_text('#!/bin/sh\necho no space left >&2\nexit 1\n')
+    compiler.chmod(0o755)
+    monkeypatch.setenv('CXX', str(compiler))
+    monkeypatch.chdir(tmp_path)
+    command = build.BuildOps(Distribution(dict(name='mmavs', ext_modules=build.ops_extensions())))
+    command.build_temp, command.build_lib = str(tmp_path / 'temp'), str(tmp_path / 'lib')
+    command.ensure_finalized()
+    return command
+
+
+def test_failed_compilation_installs_without_the_ops(broken_compiler, capsys):
+    broken_compiler.run()
+    assert broken_compiler.extensions == []
+    message = capsys.readouterr().err
+    assert 'could not be built' in message
+    assert 'no space left' in message
+
+
+def test_failed_compilation_is_an_error_where_ops_are_wanted(broken_compiler, monkeypatch):
+    monkeypatch.setenv('MMAVS_WITH_OPS', '1')
+    with pytest.raises(RuntimeError, match='no space left'):
+        broken_compiler.run()
+
+
+def test_nvcc_must_be_there(build, monkeypatch, tmp_path):
+    monkeypatch.setenv('CUDA_HOME', str(tmp_path))
+    with pytest.raises(RuntimeError, match='FORCE_CUDA=1 needs nvcc: set CUDA_HOME'):
+        build.nvcc_compiler()
+
+
+def test_the_built_library_replaces_the_old_one_at_once(build, monkeypatch, tmp_path):
+    monkeypatch.setattr(build, 'ROOT', tmp_path)
+    extension = build.Extension('mmavs.ops._ext', ['a.cpp'])
+    command = build.BuildOps(Distribution(dict(name='mmavs', ext_modules=[extension])))
+    command.build_lib = str(tmp_path / 'lib')
+    command.ensure_finalized()
+    name = command.get_ext_filename('mmavs.ops._ext')
+    for folder in (tmp_path, tmp_path / 'lib'):
+        (folder / name).parent.mkdir(parents=True)
+    (tmp_path / name).write_text('old')
+    (tmp_path / 'lib' / name).write_text('new')
+    with open(tmp_path / name) as loaded:
+        command.copy_extensions_to_source()
+        assert loaded.read() == 'old'
+    assert (tmp_path / name).read_text() == 'new'
+    assert os.listdir((tmp_path / name).parent) == [Path(name).name]
