@@ -28,7 +28,7 @@ def build(folder: Path) -> ctypes.CDLL:
     objects, jobs = [], []
     for source in ('emulated_scan.cpp', 'cuda_emulation.cpp'):
         objects.append(str(folder / f'{source}.o'))
-        jobs.append(subprocess.Popen([find_compiler(), '-std=c++17', '-O1', '-fPIC', '-DMMAVS_CUDA_EMULATION',
+        jobs.append(subprocess.Popen([find_compiler(), '-std=c++17', '-O0', '-fPIC', '-DMMAVS_CUDA_EMULATION',
                                       f'-I{HERE}', f'-I{KERNELS}', '-c', str(HERE / source), '-o', objects[-1]]))
     assert [job.wait() for job in jobs] == [0, 0], 'the emulated kernels do not compile'
     library = folder / 'libemulated_scan.so'
