@@ -123,7 +123,7 @@ __device__ __forceinline__ void sum_factor(const ScanParams<acc_t>& p, const Blo
   }
 }
 
-// dweight[c, r] += sum over the 16 tokens of ddelta[t, c] * factor[t, r]; a thread owns its cells for the whole segment.
+// dweight[c, r] += sum over the 16 tokens of ddelta[t, c] * factor[t, r]; a thread owns its cells all along a segment.
 template <int kPadded, typename acc_t>
 __device__ __forceinline__ void sum_weight(const ScanParams<acc_t>& p, const BlockView<kPadded>& view,
                                            const BackwardShared<kPadded, acc_t>& shared, const acc_t* factor) {

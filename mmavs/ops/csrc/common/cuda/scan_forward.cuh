@@ -6,8 +6,8 @@
 namespace mmavs {
 namespace cuda {
 
-// Shared memory of a forward block: rows of B, C and delta's factor, tiles of delta (later y) and u, and the positions of
-// two tiles.
+// Shared memory of a forward block: rows of B, C and delta's factor, tiles of delta (later y) and u, and the positions
+// of two tiles.
 template <int kPadded, typename acc_t>
 struct ForwardShared {
   using S = Shape<kPadded>;

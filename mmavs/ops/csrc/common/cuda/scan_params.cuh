@@ -4,23 +4,25 @@
 // natural order; order k visits natural position index[k][i] as its i-th token.
 //
 // Design. B*K*C is a few thousand, L up to 1e5, so an order is cut into `segments` scanned by different blocks:
-//   1. scan_local: state at the end of each segment from a zero start, and the segment's sum of delta;
+//   1. scan_forward without outputs: state at the end of each segment from a zero start, and the sum of its delta;
 //   2. carry: entering state of each segment, h <- local + exp(A * sum delta) * h;
-//   3. scan_forward: the scan proper, which also saves the state at the start of each tile.
+//   3. scan_forward with outputs: the scan proper, which also saves the state at the start of each tile.
 // When B*K*C alone fills the chip there is one segment and only step 3 runs. A thread owns one channel and up to 4
 // states in registers and walks along time, so nothing but the sum over states (2 shuffles at N = 16) crosses lanes.
-// Tiles of delta, delta*u, B and C sit in shared memory: a row of u is read as one coalesced line through the index,
+// Tiles of delta, u, B and C sit in shared memory: a row of u is read as one coalesced line through the index,
 // B and C are shared by all channels of the block. The sum over orders goes through per-order slices added in a fixed
 // order, so every result is the same in every run; there are no atomics.
 //
 // Arithmetic per token, channel and state (issue slots of a scheduler; ex2 occupies the special-function unit for 8):
 //   scan_forward   mul, ex2, mul, fma, fma, 0.5 shared loads, 1 shuffle + add      = 7    -> bound by ex2 (8)
-//   scan_local     mul, ex2, mul, fma, 0.25 shared loads                           = 4.3  -> bound by ex2 (8)
+//   step 1         mul, ex2, mul, fma, 0.25 shared loads                           = 4.3  -> bound by ex2 (8)
 //   scan_backward  forward again 1.5x, reverse 10, dB and dC 3.5, shuffles 2       = 21   -> ex2 20, both pipes full
 // One ex2 per token-channel-state is 3.8 ps at N = 16 on 132 multiprocessors at 1.98 GHz (floor 4.3 with the rest).
 // Expected at N = 16: forward 6-7 ps/token-channel with one segment, 10 with several (floor 4.3); backward 14 and 19
 // (floor 6.3). At N = 1 memory bounds it: forward 12 bytes (u, slice out, slice in), 16 with several segments, 2.8-4
-// ps (floor 2.8); backward about 30 bytes, 7-8 ps (floor 4.7). These are estimates, check_gpu.py measures them.
+// ps (floor 2.8); backward about 30 bytes, 7-8 ps (floor 4.7). These are estimates that no GPU has confirmed yet;
+// tools/analysis_tools/check_gpu.py measures them. Blocks of a multiprocessor with 228 KB, by registers and shared
+// memory: forward 4; backward 3 at N = 1, 8 and 16, 2 at N = 2 and 4.
 #pragma once
 
 #include "platform.cuh"

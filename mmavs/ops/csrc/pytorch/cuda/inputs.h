@@ -42,8 +42,8 @@ struct ScanInputs {
     finish(A_, D_, bias_);
     weight = parameter("dt_weight", weight_, {orders, channels, rank});
     if (weight.defined()) weight = weight.transpose(1, 2).contiguous();
-    TORCH_CHECK(!weight_ || (rank >= 1 && rank <= cuda::kMaxRank), "dt_weight of the CUDA scan must have a rank of 1 to ",
-                cuda::kMaxRank, ", but has ", rank, "; multiply it with delta beforehand");
+    TORCH_CHECK(!weight_ || (rank >= 1 && rank <= cuda::kMaxRank), "dt_weight of the CUDA scan must have a rank of 1 ",
+                "to ", cuda::kMaxRank, ", but has ", rank, "; multiply it with delta beforehand");
   }
 
   // selective_scan: groups become orders; rows of tokens are copied out of (B, D, L).
@@ -101,7 +101,8 @@ struct ScanInputs {
   }
 
   static void check_place(const char* name, const Tensor& x, const Tensor& like, at::IntArrayRef shape) {
-    TORCH_CHECK(x.device() == like.device(), name, " of the scan must be on ", like.device(), ", but is on ", x.device());
+    TORCH_CHECK(x.device() == like.device(), name, " of the scan must be on ", like.device(), ", but is on ",
+                x.device());
     TORCH_CHECK(x.sizes() == shape, name, " of the scan must have shape ", shape, ", but got ", x.sizes());
   }
 

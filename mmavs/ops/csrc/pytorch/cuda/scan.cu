@@ -131,8 +131,8 @@ std::tuple<Tensor, Tensor> cross_scan_fwd(const Tensor& u, const Tensor& delta, 
                                           const Tensor& index, const OptionalTensor& dt_weight, bool delta_softplus,
                                           int64_t y_start, int64_t y_len, bool save_states) {
   const ScanInputs in(u, delta, A, Bm, Cm, D, delta_bias, index, dt_weight);
-  TORCH_CHECK_VALUE(y_start >= 0 && y_len >= 0 && y_start + y_len <= in.length, "y_start and y_len of the scan must lie ",
-                    "within the ", in.length, " tokens, but got ", y_start, " and ", y_len);
+  TORCH_CHECK_VALUE(y_start >= 0 && y_len >= 0 && y_start + y_len <= in.length, "y_start and y_len of the scan must ",
+                    "lie within the ", in.length, " tokens, but got ", y_start, " and ", y_len);
   const Outputs result = forward(in, delta_softplus, y_start, y_len, save_states, false);
   return {result.out, result.states};
 }
