@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
@@ -15,6 +16,7 @@ from .avsbench_layouts import FOLDERS, LISTERS, SPLITS, find_folder, read_class_
 from .errors import ClipDataError, DataFileError
 from .transforms import LoadClipFrames, LoadClipMasks, LogMelSpectrogram
 
+_LOADERS = (LoadClipFrames, LoadClipMasks, LogMelSpectrogram)
 BINARY_METAINFO = dict(classes=('background', 'sounding'), palette=[(0, 0, 0), (255, 190, 11)])
 
 
@@ -86,6 +88,7 @@ class AVSBenchDataset(BaseDataset):
         self.on_error = on_error
         self.sound_of = sound_of
         self.skipped: list[tuple[str, str]] = []
+        self._failures_in_a_row = 0
         defaults = {}
         if subset == 'avss':
             defaults.update(classes=AVSS_CLASSES, palette=[tuple(map(int, colour)) for colour in avss_palette()])
@@ -126,7 +129,7 @@ class AVSBenchDataset(BaseDataset):
 
     def _without_broken(self, clips: list[dict]) -> list[dict]:
         """Leaves out clips with missing or empty files and, for val and test, with damaged ones; lists them."""
-        problem = _find_damage if self.test_mode else _find_absence
+        problem = partial(_find_damage, loaders=self._loaders()) if self.test_mode else _find_absence
         with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
             problems = list(pool.map(problem, clips))
         kept = [clip for clip, reason in zip(clips, problems, strict=True) if reason is None]
@@ -140,6 +143,11 @@ class AVSBenchDataset(BaseDataset):
             raise ValueError(f'{self.subset} {self.split}: none of the {len(clips)} clips can be loaded; the first '
                              f'reason is: {self.skipped[0][1]}')
         return kept
+
+    def _loaders(self) -> list[Callable[[dict], dict]]:
+        """The pipeline's own loading steps, with their settings, or the default ones where it has none."""
+        own = [step for step in self.pipeline.transforms if isinstance(step, _LOADERS)]
+        return own or [loader() for loader in _LOADERS]
 
     def _note_skip(self, video_id: str, reason: str) -> None:
         if video_id not in {name for name, _ in self.skipped}:
@@ -170,14 +178,25 @@ class AVSBenchDataset(BaseDataset):
             other = self._other_clip(idx, info['category'] if self.subset == 's4' else None)
             info.update({key: other[key] for key in ('audio_path', 'audio_logmel_path')})
         try:
-            return self.pipeline(info)
+            results = self.pipeline(info)
         except DataFileError as error:
             if self.on_error == 'skip' and not self.test_mode:
                 self._note_skip(info['video_id'], str(error))
-                return None
-            raise ClipDataError(
-                f'Clip {info["video_id"]!r} ({self.subset}, {self.split}) cannot be loaded: {error} Restore the file, '
-                "or set on_error='skip' in the dataset to leave such clips out.") from None
+                self._failures_in_a_row += 1
+                if self._failures_in_a_row <= self.max_refetch:
+                    return None
+            raise self._clip_error(info['video_id'], str(error)) from None
+        self._failures_in_a_row = 0
+        return results
+
+    def _clip_error(self, video_id: str, reason: str) -> ClipDataError:
+        """Names clip, file and cure."""
+        cure = "Restore the file, or set on_error='skip' in the dataset to leave such clips out."
+        if self.on_error == 'skip':
+            cure = 'It could be loaded when the run began: restore the file.' if self.test_mode else (
+                f'It is the last of {self._failures_in_a_row} damaged clips in a row: look for what became of the '
+                'files, they are too many to replace.')
+        return ClipDataError(f'Clip {video_id!r} ({self.subset}, {self.split}) cannot be loaded: {reason} {cure}')
 
 
 def _find_absence(clip: dict) -> str | None:
@@ -191,12 +210,12 @@ def _find_absence(clip: dict) -> str | None:
     return None
 
 
-def _find_damage(clip: dict) -> str | None:
+def _find_damage(clip: dict, loaders: Sequence[Callable[[dict], dict]]) -> str | None:
     """What is wrong with a clip, by loading all of it; None where it is sound."""
     try:
         results = dict(clip)
-        for transform in (LoadClipFrames(), LoadClipMasks(), LogMelSpectrogram()):
-            results = transform.transform(results)
+        for load in loaders:
+            results = load(results)
     except DataFileError as error:
         return str(error)
     return None

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,13 +24,13 @@ def find_folder(data_root: str, subset: str) -> Path:
         FileNotFoundError: ``data_root`` does not exist, or holds no table of the subset.
     """
     root, table = Path(data_root), TABLES[subset]
-    if not root.is_dir():
+    if not os.path.isdir(root):
         raise FileNotFoundError(
             f'data_root {str(root)!r} does not exist; set data_root (or the variable MMAVS_DATA_ROOT) to the folder '
             f'that holds {FOLDERS[subset]}, or generate a small data set with '
             f'tools/dataset_tools/make_sounding_shapes.py {root} --subset {subset}.')
     for folder in (root, root / FOLDERS[subset]):
-        if (folder / table).is_file():
+        if os.path.isfile(folder / table):
             return folder
     raise FileNotFoundError(
         f'data_root {str(root)!r} has neither {table} nor {FOLDERS[subset]}/{table}, so subset {subset!r} is not '
@@ -52,7 +53,7 @@ def read_table(path: Path, columns: Sequence[str]) -> tuple[list[str], list[list
         tuple[list[str], list[list[str]]]: The header, and the rows.
 
     Raises:
-        ValueError: The file is no csv, columns are missing, or a row has too few values.
+        ValueError: The file is no csv, columns are missing or repeated, or a row has too few values.
     """
     try:
         with open(path, newline='', encoding='utf-8-sig') as file:
@@ -63,6 +64,9 @@ def read_table(path: Path, columns: Sequence[str]) -> tuple[list[str], list[list
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f'{path} is no csv file in UTF-8: {error}.') from None
     header = lines[0][1] if lines else []
+    repeated = sorted({name for name in header if name and header.count(name) > 1})
+    if repeated:
+        raise ValueError(f'{path} has the columns {repeated} more than once; keep one of each.')
     missing = [name for name in columns if name not in header]
     if missing:
         raise ValueError(f'{path} lacks the columns {missing}; its first line holds {header}, expected '

@@ -6,4 +6,14 @@ class DataFileError(ValueError):
 
 
 class ClipDataError(DataFileError):
-    """A clip cannot be loaded; the message names the clip and the file."""
+    """A clip cannot be loaded; the message names the clip and the file.
+
+    torch hands the error of a loading worker on as a text that begins with the worker's stack and builds it again from
+    that; what is kept of it is the sentence.
+
+    Args:
+        message (str): The sentence.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message.rpartition(f'{type(self).__name__}: ')[2].strip())

@@ -14,6 +14,12 @@ from mmavs.datasets.errors import DataFileError
 from .files import read_bytes
 from .log_mel import EXAMPLE_FRAMES, MEL_BANDS
 
+# Headers with rates outside of these are damaged.
+_RATES = range(1000, 1_000_001)
+# Floats may overshoot 1 a little; int16 values that were written as floats are far above this.
+_LOUDEST = 100.0
+# Far more seconds than a clip has; a pickle can promise any number in a few bytes.
+_MOST_EXAMPLES = 3600
 # Streaming writers leave these sizes in a WAV header when they do not know the length.
 _UNKNOWN_SIZES = range(0x7FFFF000, 0x100000000)
 
@@ -30,15 +36,21 @@ def decode_sound(content: bytes, path: str, seconds: float | None = None) -> tup
         tuple[np.ndarray, int]: Shape (n, channels), float32, in [-1, 1] (int16 / 32768); and the rate in Hz.
 
     Raises:
-        DataFileError: The sound is damaged, cut off, empty, or has values that are not finite.
+        DataFileError: The sound is damaged, cut off, empty, has a rate outside of 1 kHz to 1 MHz, or values that are
+            not finite or, as floats, far outside of [-1, 1].
     """
     missing = _missing_wav_bytes(content)
     if missing:
         raise DataFileError(f'{path} is cut off: its header promises {missing} bytes more than the file has.')
     try:
         with soundfile.SoundFile(io.BytesIO(content)) as file:
-            frames = -1 if seconds is None else int(seconds * file.samplerate)
-            samples, rate = file.read(frames, dtype='float32', always_2d=True), file.samplerate
+            rate = file.samplerate
+            if rate not in _RATES:
+                raise DataFileError(f'{path} has a sample rate of {rate} Hz; expected {_RATES[0]} to {_RATES[-1]} Hz.')
+            frames = -1 if seconds is None else int(seconds * rate)
+            samples = file.read(frames, dtype='float32', always_2d=True)
+    except DataFileError:
+        raise
     except (soundfile.SoundFileError, RuntimeError, ValueError, TypeError, OSError, MemoryError) as error:
         reason = str(error).removeprefix('Error opening ').split('>: ')[-1].rstrip('.')
         raise DataFileError(f'{path} is damaged or no sound ({len(content)} bytes): {reason}.') from None
@@ -46,6 +58,9 @@ def decode_sound(content: bytes, path: str, seconds: float | None = None) -> tup
         raise DataFileError(f'{path} holds no samples.')
     if not np.isfinite(samples).all():
         raise DataFileError(f'{path} has samples that are NaN or infinite.')
+    loudest = float(np.abs(samples).max())
+    if loudest > _LOUDEST:
+        raise DataFileError(f'{path} has samples up to {loudest:.0f}; samples stored as floats must lie in [-1, 1].')
     return samples, rate
 
 
@@ -120,9 +135,10 @@ def read_pickled_log_mel(path: str) -> np.ndarray:
                             f'{EXAMPLE_FRAMES}, {MEL_BANDS}).') from None
     if not isinstance(loaded, torch.Tensor):
         raise DataFileError(f'{path} holds a {type(loaded).__name__}; expected a tensor.')
-    if loaded.ndim != 4 or tuple(loaded.shape[1:]) != (1, EXAMPLE_FRAMES, MEL_BANDS) or len(loaded) == 0:
+    if (loaded.ndim != 4 or tuple(loaded.shape[1:]) != (1, EXAMPLE_FRAMES, MEL_BANDS)
+            or not 0 < len(loaded) <= _MOST_EXAMPLES):
         raise DataFileError(f'{path} holds a tensor of shape {tuple(loaded.shape)}; expected (t, 1, {EXAMPLE_FRAMES}, '
-                            f'{MEL_BANDS}) with t > 0.')
+                            f'{MEL_BANDS}) with t from 1 to {_MOST_EXAMPLES}.')
     if loaded.layout != torch.strided or not loaded.is_floating_point():
         raise DataFileError(f'{path} holds a tensor of {loaded.dtype} ({loaded.layout}); expected dense floats.')
     log_mel = loaded.detach().to(torch.float32).numpy()

@@ -59,5 +59,5 @@ class LogMelCache:
                 Path(temporary).unlink(missing_ok=True)
             if not self._warned:
                 self._warned = True
-                print_log(f'Log-mels are not cached: {self.folder} cannot be written ({error.strerror}).',
+                print_log(f'Log-mels are not cached: {self.folder} cannot be written ({error.strerror or error}).',
                           logger='current', level=logging.WARNING)
