@@ -6,8 +6,9 @@ from mmavs.engine.hooks.freeze_backbone_hook import FreezeBackboneHook
 from mmavs.engine.hooks.invalid_loss_hook import InvalidLossError, InvalidLossHook
 from mmavs.engine.hooks.preemption_hook import EXIT_PREEMPTED, PreemptionHook
 from mmavs.engine.hooks.provenance_hook import ProvenanceHook
+from mmavs.engine.hooks.report_hook import ReportHook
 
 __all__ = [
     'EXIT_PREEMPTED', 'AVSVisualizationHook', 'AtomicCheckpointHook', 'FreezeBackboneHook', 'InvalidLossError',
-    'InvalidLossHook', 'PreemptionHook', 'ProvenanceHook'
+    'InvalidLossHook', 'PreemptionHook', 'ProvenanceHook', 'ReportHook'
 ]
