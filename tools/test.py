@@ -21,6 +21,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('checkpoint', help='weights, e.g. work_dirs/pvt_ms3/best.pth')
     parser.add_argument('--out', metavar='FILE.json', help='write the scores, their intervals and the values per clip')
     parser.add_argument('--show-dir', metavar='DIR', help='write one contact sheet per clip')
+    parser.add_argument('--report', metavar='DIR', help='write a web page of the scores and of every clip with its '
+                        'sound; open DIR/index.html')
     add_common_arguments(parser)
     return parser.parse_args(argv)
 
@@ -36,6 +38,8 @@ def main(argv: list[str] | None = None) -> int:
     cfg.load_from, cfg.resume = args.checkpoint, False
     if args.show_dir:
         cfg.default_hooks.visualization.update(draw=True, show_dir=args.show_dir)
+    if args.report:
+        cfg.default_hooks.report = dict(type='mmavs.ReportHook', out_dir=args.report)
     prepare_distributed(cfg, args.local_rank)
     runner = AVSRunner.from_cfg(cfg)
     runner.test()
