@@ -8,8 +8,8 @@ from importlib import import_module, util
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import mmavs
 from mmavs.ops import resolve_backend
+from mmavs.version import __version__
 
 _MODULES = ('torch', 'mmengine', 'mmcv', 'mmseg', 'numpy', 'librosa')
 
@@ -25,9 +25,9 @@ def collect_provenance(device_type: str = 'cpu') -> dict[str, str | int]:
         with, ``git``, ``scan_backend``, ``cpu_threads`` (sums depend on it in the last bit), ``command``.
     """
     import torch
-    record = dict(python=platform.python_version(), platform=platform.platform(), mmavs=mmavs.__version__)
+    record = dict(python=platform.python_version(), platform=platform.platform(), mmavs=__version__)
     record.update({name: module_version(name) for name in _MODULES})
-    record.update(git=git_state(Path(mmavs.__file__).parent), scan_backend=scan_backend(device_type),
+    record.update(git=git_state(Path(__file__).parent), scan_backend=scan_backend(device_type),
                   cpu_threads=torch.get_num_threads(), command=shlex.join([sys.executable, *sys.argv]))
     return record
 
