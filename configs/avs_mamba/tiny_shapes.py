@@ -25,11 +25,12 @@ model = dict(
         strides=(1, 2, 2, 2), dilations=(1, 1, 1, 1), norm_cfg=dict(type='BN', requires_grad=True), style='pytorch'),
     audio_backbone=dict(
         stage_channels=(8, 16, 32, 32), fc_channels=(128, 128, 128), frozen=False, init_cfg=None),
-    neck=dict(in_channels=(16, 32, 64, 128), out_channels=channels, num_layers=1, d_state=d_state, drop_path_rate=0.0),
+    neck=dict(in_channels=(16, 32, 64, 128), out_channels=channels, num_layers=1, d_state=d_state, drop_path_rate=0.0,
+              with_cp=False),
     decode_head=dict(
         in_channels=(channels, ) * 4, channels=channels, d_state=d_state, drop_path_rate=0.0, mlp_channels=256,
-        fc_channels=(32, 16),
-        pixel_decoder=dict(channels=channels, d_state=d_state, drop_path_rate=0.0)))
+        fc_channels=(32, 16), with_cp=False,
+        pixel_decoder=dict(channels=channels, d_state=d_state, drop_path_rate=0.0, with_cp=False)))
 
 train_pipeline = [
     dict(type='mmavs.LoadClipFrames'),

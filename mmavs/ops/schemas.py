@@ -32,14 +32,13 @@ SCHEMAS = (
     '-> (Tensor du, Tensor ddelta, Tensor dA, Tensor dBm, Tensor dCm, Tensor dD, Tensor ddelta_bias)',
 )
 _AUTOCAST = torch.library.Library('mmavs', 'FRAGMENT')
-# Tokens between two saved states, by device; the states of a chunk are (n, C) per sequence and scan.
-STATE_CHUNK = {'cpu': CHUNK, 'cuda': 64}
 
 
 def states_shape(u: Tensor, batch: int, scans: int, length: Any, n: int, channels: int, save_states: bool,
                  suffix: str) -> tuple:
     """Shape of the saved states, (B, K, chunks, n, C), or (0,) where nothing is saved."""
-    chunk = CHUNK if suffix else STATE_CHUNK.get(u.device.type, CHUNK)
+    # The CUDA kernels keep a state every 16 tokens, every 32 with many states (csrc/common/cuda/scan_params.cuh).
+    chunk = CHUNK if suffix or u.device.type != 'cuda' else 16 if n <= 8 else 32
     return (batch, scans, (length + chunk - 1) // chunk, n, channels) if save_states else (0,)
 
 
