@@ -93,8 +93,9 @@ def read_frames(monkeypatch, wav, frames, start=0, end=3):
 
 
 def test_gaps_are_silent_and_the_rest_keeps_its_time(monkeypatch, wav):
-    window = read_frames(monkeypatch, wav, [sound_frame(0, np.ones(100)), sound_frame(200, np.full(100, 2))])
-    assert np.array_equal(window, np.repeat([1, 0, 2], 100))
+    frames = [sound_frame(100 * start, np.full(100, value)) for start, value in ((0, 1), (2, 2), (3, 3))]
+    window = read_frames(monkeypatch, wav, frames, end=4)
+    assert np.array_equal(window, np.repeat([1, 0, 2, 3], 100))
 
 
 def test_late_and_early_beginnings(monkeypatch, wav):

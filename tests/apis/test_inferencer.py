@@ -181,3 +181,29 @@ def test_equal_names_and_limited_sizes():
 def test_film_with_a_wrong_suffix(inferencer, film, tmp_path):
     shutil.copy(film, tmp_path / 'clip.jpg')
     assert len(inferencer(tmp_path / 'clip.jpg')[0].seconds) == 7
+
+
+def test_real_model_predicts_what_it_predicts_on_a_dataset_item(tmp_path):
+    import soundfile
+    from mmengine.config import Config
+    from mmengine.dataset import Compose, pseudo_collate
+
+    root = Path(__file__).resolve().parents[2]
+    cfg = Config.fromfile(root / 'configs' / 'avs_mamba' / 'tiny_shapes.py')
+    torch.manual_seed(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        inferencer = AVSInferencer(cfg, device='cpu')
+    paths = [str(tmp_path / f'{index}.png') for index in range(2)]
+    for index, path in enumerate(paths):
+        cv2.imwrite(path, picture(index)[..., ::-1])
+    soundfile.write(tmp_path / 'sound.wav', tone(2, 16000)[0], 16000)
+    sample, = inferencer(tmp_path)
+
+    item = Compose(cfg.test_pipeline)(dict(img_path=paths, seg_map_path=None, audio_path=str(tmp_path / 'sound.wav'),
+                                           video_id='clip'))
+    with torch.no_grad():
+        expected, = inferencer.model.test_step(pseudo_collate([item]))
+    assert sample.pred_scores.data.std() > 0
+    assert torch.allclose(sample.pred_scores.data, expected.pred_scores.data, atol=1e-5)
+    assert torch.equal(sample.pred_sem_seg.data, expected.pred_sem_seg.data)

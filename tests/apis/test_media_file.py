@@ -31,7 +31,8 @@ def test_unusable_paths_are_named(tmp_path, make, message):
 ])
 def test_files_that_point_to_other_files_are_refused(tmp_path, film, text):
     path = tmp_path / 'list.mp4'
-    path.write_text(text.format(other=film))
+    (tmp_path / 'other.mp4').write_bytes(film.read_bytes())
+    path.write_text(text.format(other='other.mp4'))
     with pytest.raises(MediaError, match='cannot be opened'), open_media(path):
         pass
 
