@@ -53,7 +53,8 @@ def piecewise_mlp(values: Tensor, fc1: nn.Linear, fc2: nn.Linear, fc3: nn.Linear
         points2 = _points_inside(kinks2, pieces2)[:, None]
         # All pixels of a piece have the same parent, so it does not matter which of them writes.
         parent = torch.empty_like(pieces2).scatter_(0, piece_of_pixel, parent_of_pixel)
-        value2, slope2 = value2[parent], slope2[parent]  # (S2, H)
+        # Not value2[parent]: on CPU its backward pass adds in an order that changes from run to run.
+        value2, slope2 = F.embedding(parent, value2), F.embedding(parent, slope2)  # (S2, H)
         value2 = value2 + (points2 - points1[parent]) * slope2
         active2 = (value2.detach() > 0).to(dtype)
         value3 = F.linear(value2 * active2, w3, b3)  # (S2, D)
@@ -88,4 +89,4 @@ def _second_layer_kinks(kinks: Tensor, pieces: Tensor, points: Tensor, value: Te
 
 def _read_pieces(value: Tensor, slope: Tensor, piece: Tensor, shift: Tensor) -> Tensor:
     """``value[piece] + shift * slope[piece]`` for each pixel. Shape (P, D)."""
-    return value[piece] + shift[:, None] * slope[piece]
+    return F.embedding(piece, value) + shift[:, None] * F.embedding(piece, slope)

@@ -102,3 +102,17 @@ def test_float32_inside_bfloat16_autocast():
     with torch.autocast('cpu', torch.bfloat16):
         low = piecewise_mlp(m, *layers)
     assert torch.equal(low, piecewise_mlp(m, *layers))
+
+
+def test_gradients_are_the_same_bit_for_bit_in_every_run():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        torch.manual_seed(0)
+        layers = make_layers(hidden=64, channels=64, dtype=torch.float32)
+        m, weights = torch.randn(20_000), torch.randn(20_000, 64)
+        runs = [value_and_gradients(piecewise_mlp, m, layers, weights) for _ in range(4)]
+    finally:
+        torch.set_num_threads(threads)
+    for run in runs[1:]:
+        assert all(torch.equal(one, other) for one, other in zip(runs[0], run, strict=True))
