@@ -83,7 +83,10 @@ function pageKey(event) {
 }
 
 const FIELDS = [['query', 'q'], ['category', 'category'], ['silence', 'silence'], ['sort', 'sort'], ['page-size', 'size']];
-for (const [id, key] of FIELDS) control(id).addEventListener('input', event => change({[key]: event.target.value}));
+for (const [id, key] of FIELDS) {
+  const name = id === 'query' ? 'input' : 'change';
+  control(id).addEventListener(name, event => change({[key]: event.target.value}));
+}
 control('order').onclick = () => change({order: state.order === 'asc' ? 'desc' : 'asc'});
 control('reset').onclick = () => change({q: '', category: '', silence: '', bin: ''});
 control('previous-page').onclick = () => turnPage(-1);
