@@ -170,9 +170,12 @@ class BuildOps(build_ext):
         folder = Path(torch.__file__).parent / 'lib'
         flags = [f'-L{folder}', '-lc10', '-ltorch_cpu', '-ltorch']
         if os.environ.get('FORCE_CUDA') == '1':
-            home = Path(nvcc_compiler()).parent.parent
-            flags += [f'-L{home / "lib64"}', '-lcudart']
-            flags += ['-lc10_cuda'] if (folder / 'libc10_cuda.so').exists() else []
+            # What is not found here is in the process already: torch loads the CUDA runtime that it was built for.
+            homes = (Path(nvcc_compiler()).parent.parent, Path('/usr/local/cuda'))
+            places = [home / name for home in homes for name in ('lib64', 'lib', 'targets/x86_64-linux/lib')]
+            found = next((place for place in places if (place / 'libcudart.so').exists()), None)
+            flags += [f'-L{found}', '-lcudart'] if found else []
+            flags += [f'-l{name}' for name in ('c10_cuda', 'torch_cuda') if (folder / f'lib{name}.so').exists()]
         return flags
 
 

@@ -112,3 +112,22 @@ def test_flops_are_counted(kind):
         x = [t.float() for t in selective_inputs()]
         selective_scan(*x[:6], delta_bias=x[6], backend=kind)
     assert counter.get_total_flops() == scan_flops(12, 4, 3)
+
+
+@pytest.mark.parametrize('isa', ['generic', 'avx2', 'avx512'])
+@pytest.mark.parametrize(('dtype', 'bound'), [(torch.float32, 2e-7), (torch.float64, 3e-16)])
+def test_exponential_of_the_kernels(monkeypatch, isa, dtype, bound):
+    native_or_skip()
+    monkeypatch.setenv('MMAVS_CPU_ISA', isa)
+    x = torch.cat([torch.linspace(-125, 20, 8190, dtype=dtype), torch.tensor([0.0, -1e30], dtype=dtype)])
+    try:
+        y = torch.ops.mmavs.scan_exp2(x, 1).double()
+    except RuntimeError as error:
+        pytest.skip(str(error))
+    expected = torch.exp2(x.double())
+    assert ((y - expected).abs() / expected)[:-1].max() < bound
+    assert y[-2] == 1
+    assert y[-1] < 2e-38
+    # Where a state decays slowly, errors add up over the tokens: they must have no bias.
+    slow = torch.linspace(-1e-3, 0, 1024, dtype=dtype)
+    assert abs(float((torch.ops.mmavs.scan_exp2(slow, 1).double() - torch.exp2(slow.double())).mean())) < bound / 50

@@ -69,6 +69,7 @@ struct ScanKernel {
   int lanes;
   void (*forward)(const ScanArgs<T>& args, int64_t first_task, int64_t last_task);
   void (*backward)(const BackwardArgs<T>& args, int64_t scan, int64_t slab, int64_t first_task, int64_t last_task);
+  void (*exp2)(const T* x, T* y, int64_t size);  // whole vectors; for tests and for the benchmark's floor
 };
 
 }  // namespace mmavs

@@ -12,6 +12,8 @@
 // selective_scan: u, delta (B, D, L); A (D, n); Bm, Cm (B, G, n, L); D, delta_bias (D); out (B, D, L);
 //   last_state (B, D, n); states (B, G, ceil(L / chunk), n, D / G).
 // Absent inputs have empty gradients.
+// scan_exp2: 2^x as the CPU kernels compute it, `repeats` times over, in pieces that stay in cache: for tests, and for the
+//   floor that bench_scan.py compares with. x has a multiple of 1024 values.
 
 #include <torch/library.h>
 
@@ -32,4 +34,5 @@ TORCH_LIBRARY(mmavs, m) {
       "selective_scan_bwd(Tensor dout, Tensor u, Tensor delta, Tensor A, Tensor Bm, Tensor Cm, Tensor? D, "
       "Tensor? delta_bias, Tensor states, bool delta_softplus) "
       "-> (Tensor du, Tensor ddelta, Tensor dA, Tensor dBm, Tensor dCm, Tensor dD, Tensor ddelta_bias)");
+  m.def("scan_exp2(Tensor x, int repeats) -> Tensor");
 }

@@ -72,7 +72,7 @@ const ScanKernel<T>& scan_kernel() {
 template <typename T>
 int64_t task_width(const ScanArgs<T>& args, int64_t wanted) {
   constexpr int64_t smallest = 16;  // the longest vector of floats
-  int64_t width = 64;
+  int64_t width = 128;
   while (width > smallest && args.batch * args.sets() * ((args.channels + width - 1) / width) < wanted) width /= 2;
   return std::min(width, (args.channels + smallest - 1) / smallest * smallest);
 }
@@ -80,7 +80,7 @@ int64_t task_width(const ScanArgs<T>& args, int64_t wanted) {
 template <typename T, typename Parallel>
 void scan_forward(ScanArgs<T>& args, int64_t threads, const Parallel& parallel) {
   const ScanKernel<T>& kernel = scan_kernel<T>();
-  args.width = task_width(args, 4 * threads);  // no sum goes over channels: any width gives the same
+  args.width = task_width(args, 2 * threads);  // no sum goes over channels: any width gives the same
   parallel(args.tasks(), [&](int64_t first, int64_t last) { kernel.forward(args, first, last); });
 }
 

@@ -81,7 +81,10 @@ void forward_scan(const ScanArgs<T>& args, int64_t batch, int64_t scan, int64_t 
       T* h = state + b * n * V;
       if (args.checkpoints) {
         T* saved = args.checkpoints + ((batch * args.scans + scan) * chunks + number) * n * args.channels + first;
-        for (int64_t j = 0; j < n; ++j) std::memcpy(saved + j * args.channels, h + j * V, lanes * sizeof(T));
+        for (int64_t j = 0; j < n; ++j) {
+          if (lanes == V) store(saved + j * args.channels, load(h + j * V));
+          else std::memcpy(saved + j * args.channels, h + j * V, lanes * sizeof(T));
+        }
       }
       load_tile(y, rows_of(args.u, batch, scan) + first * args.u.channel, args.u, chunk, lanes);
       prefetch_tile(rows_of(args.u, batch, scan) + first * args.u.channel, args.u, next);

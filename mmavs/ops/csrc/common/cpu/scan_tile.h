@@ -131,10 +131,13 @@ void store_tile(const T* tile, T* target, const Tokens<T>& x, const Chunk& chunk
     const int64_t position = chunk.position(i);
     if (position < first || position >= last) continue;
     T* row = target + (position - first) * x.token;
-    if (lanes == V) {
-      store(row, add ? load(row) + load(tile + i * V) : load(tile + i * V));
+    const T* values = tile + i * V;
+    if (lanes < V) {
+      for (int c = 0; c < lanes; ++c) row[c] = add ? row[c] + values[c] : values[c];
+    } else if (add) {
+      store(row, load(row) + load(values));
     } else {
-      for (int c = 0; c < lanes; ++c) row[c] = add ? row[c] + tile[i * V + c] : tile[i * V + c];
+      store(row, load(values));
     }
   }
 }

@@ -269,6 +269,29 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> selective_sca
   return {g.du, g.ddelta, g.dA, g.dB, g.dC, g.dD, g.dbias};
 }
 
+Tensor scan_exp2(const Tensor& x, int64_t repeats) {
+  constexpr int64_t piece = 1024;
+  TORCH_CHECK(x.device().is_cpu() && x.is_contiguous() && x.numel() % piece == 0,
+              "x of scan_exp2 must be a contiguous CPU tensor with a multiple of ", piece, " values");
+  const Tensor y = at::empty(x.sizes(), x.options());
+  const auto run = [&](auto zero) {
+    using T = decltype(zero);
+    const T* source = x.const_data_ptr<T>();
+    T* target = y.mutable_data_ptr<T>();
+    const ScanKernel<T>& kernel = scan_kernel<T>();
+    kParallel(x.numel() / piece, [&](int64_t first, int64_t last) {
+      for (int64_t i = first; i < last; ++i)
+        for (int64_t r = 0; r < repeats; ++r) kernel.exp2(source + i * piece, target + i * piece, piece);
+    });
+  };
+  if (x.scalar_type() == at::kDouble) {
+    run(0.0);
+  } else {
+    run(0.0f);
+  }
+  return y;
+}
+
 }  // namespace
 
 TORCH_LIBRARY_IMPL(mmavs, CPU, m) {
@@ -276,6 +299,7 @@ TORCH_LIBRARY_IMPL(mmavs, CPU, m) {
   m.impl("cross_scan_bwd", &cross_scan_bwd);
   m.impl("selective_scan_fwd", &selective_scan_fwd);
   m.impl("selective_scan_bwd", &selective_scan_bwd);
+  m.impl("scan_exp2", &scan_exp2);
 }
 
 }  // namespace mmavs
