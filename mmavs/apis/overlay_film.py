@@ -1,6 +1,6 @@
 """A film in, the same film with masks, its own sound and a log-mel strip out."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -38,6 +38,7 @@ class FilmOptions:
         strip: Draw the log-mel strip under the picture. Default True.
         batch_size: Clips in one forward pass. Default 1.
         show_progress: Show a progress bar. Default False.
+        longest: A film that goes on after this many seconds is refused. Default None: any length.
     """
 
     plan: ClipPlan = field(default_factory=ClipPlan)
@@ -49,6 +50,7 @@ class FilmOptions:
     strip: bool = True
     batch_size: int = 1
     show_progress: bool = False
+    longest: float | None = None
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,8 @@ class FilmReport:
 
 
 def write_overlay_film(inferencer: AVSInferencer, path: str | Path, out: str | Path,
-                       options: FilmOptions | None = None, timer: StageTimer | None = None) -> FilmReport:
+                       options: FilmOptions | None = None, timer: StageTimer | None = None,
+                       on_instant: Callable[[InstantPrediction], None] | None = None) -> FilmReport:
     """Write a film with the predicted masks over its picture, its own sound, and a strip with the log-mel.
 
     The film is read by two decoders: one runs ahead by a clip and feeds the network, the other follows and is drawn
@@ -79,12 +82,13 @@ def write_overlay_film(inferencer: AVSInferencer, path: str | Path, out: str | P
         out: Target: .mp4, .m4v, .mov, .mkv or .webm. It appears only when it is complete.
         options: See :class:`FilmOptions`. Default None: the defaults.
         timer: Takes down the time of each stage. Default None.
+        on_instant: Called with each prediction, in the order of time. Default None.
 
     Returns:
         What was written.
 
     Raises:
-        MediaError: If the film cannot be used or ``out`` cannot be written.
+        MediaError: If the film cannot be used or is too long, or ``out`` cannot be written.
         ValueError: If an option is wrong.
     """
     options, timer = options or FilmOptions(), timer or StageTimer()
@@ -95,13 +99,16 @@ def write_overlay_film(inferencer: AVSInferencer, path: str | Path, out: str | P
     if out.exists() and out.samefile(path):
         raise MediaError(f'{out} is the film itself; choose another file to write.')
     info = source.video.info
+    _check_length(path, info.seconds or 0, options.longest)
     strip_height = max(24, info.height // 6) if options.strip else 0
     sound = source.sound(history=PAGE_SECONDS + 2)
     strip = LogMelStrip(sound, info.width, strip_height) if options.strip else None
-    between = _Instants(inferencer.stream(source, options.plan, options.batch_size, MAX_SIDE, timer))
+    between = _Instants(inferencer.stream(source, options.plan, options.batch_size, MAX_SIDE, timer), on_instant)
     with closing(sound), FilmWriter(out, (info.height + strip_height, info.width), info.rate, info.pixel_aspect,
                                     sound_of=path if isinstance(sound, AudioReader) else None) as film:
         for frame in _progress(timer.iterate('decode', source.video), source, options.show_progress):
+            # What the file says about its length may be wrong.
+            _check_length(path, float(frame.seconds), options.longest)
             before, after = between.around(frame.seconds)
             with timer('decode'):
                 picture = frame.rgb()
@@ -120,17 +127,29 @@ def write_overlay_film(inferencer: AVSInferencer, path: str | Path, out: str | P
 class _Instants:
     """The two predictions around a time that only goes forwards."""
 
-    def __init__(self, predictions: Iterator[InstantPrediction]) -> None:
-        self._predictions = predictions
-        self.before, self.after = next(predictions), next(predictions, None)
-        self.count = 1 if self.after is None else 2
+    def __init__(self, predictions: Iterator[InstantPrediction],
+                 on_instant: Callable[[InstantPrediction], None] | None = None) -> None:
+        self._predictions, self._on_instant, self.count = predictions, on_instant, 0
+        self.before, self.after = self._next(), self._next()
 
     def around(self, seconds: Fraction) -> tuple[InstantPrediction, InstantPrediction | None]:
         """The last prediction up to a time (at the beginning: the first), and the one after it."""
         while self.after is not None and self.after.seconds <= seconds:
-            self.before, self.after = self.after, next(self._predictions, None)
-            self.count += self.after is not None
+            self.before, self.after = self.after, self._next()
         return self.before, self.after
+
+    def _next(self) -> InstantPrediction | None:
+        prediction = next(self._predictions, None)
+        if prediction is not None:
+            self.count += 1
+            if self._on_instant is not None:
+                self._on_instant(prediction)
+        return prediction
+
+
+def _check_length(path: Path, seconds: float, longest: float | None) -> None:
+    if longest is not None and seconds > longest:
+        raise MediaError(f'{path} is longer than {longest:g} s, the longest film that is taken here.')
 
 
 def _progress(frames: Iterator, source: VideoSource, show: bool) -> Iterator:

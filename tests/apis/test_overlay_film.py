@@ -1,6 +1,7 @@
 import gc
 import os
 import weakref
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -149,6 +150,26 @@ def test_memory_does_not_grow_with_the_length(monkeypatch, inferencer, tmp_path)
     # Full pictures: the one that is drawn on and the one that is made small; small ones: two clips at two a second.
     assert held[40]['pictures'] <= 3
     assert held[40]['scores'] <= 2 * 2 * 5
+
+
+def test_instants_are_told_in_order(inferencer, film, tmp_path):
+    told = []
+    report = write_overlay_film(inferencer, film, tmp_path / 'out.mp4', FilmOptions(fps=2), on_instant=told.append)
+    assert [prediction.index for prediction in told] == list(range(14))
+    assert report.instants == 14
+
+
+def test_long_films_can_be_refused(monkeypatch, inferencer, film, tmp_path):
+    assert write_overlay_film(inferencer, film, tmp_path / 'out.mp4', FilmOptions(longest=7.5)).frames == 70
+    message = r'clip\.mp4 is longer than 5 s, the longest film that is taken here\.$'
+    with pytest.raises(MediaError, match=message):
+        write_overlay_film(inferencer, film, tmp_path / 'b.mp4', FilmOptions(longest=5))
+    # A file may say that it is shorter than it is, or nothing.
+    describe = video_reader._describe
+    monkeypatch.setattr(video_reader, '_describe', lambda *args: replace(describe(*args), seconds=None))
+    with pytest.raises(MediaError, match=message):
+        write_overlay_film(inferencer, film, tmp_path / 'b.mp4', FilmOptions(longest=5))
+    assert [path.name for path in tmp_path.iterdir()] == ['out.mp4']
 
 
 @pytest.mark.skipif(not os.path.isdir('/proc/self/fd'), reason='needs /proc to see the open files')

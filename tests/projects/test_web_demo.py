@@ -1,0 +1,218 @@
+import importlib.util
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+import warnings
+import zipfile
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mmavs.apis import AVSInferencer, MediaError
+from mmavs.registry import MODELS
+from tests.apis.media import read_pictures, write_film
+from tests.apis.stand_in import BLUE_CLASS, config
+from tests.visualization.html_report.webdriver import Browser, missing_browser
+
+ROOT = Path(__file__).resolve().parents[2]
+DEMO = ROOT / 'projects' / 'web_demo'
+
+
+@pytest.fixture(scope='module')
+def service_module():
+    spec = importlib.util.spec_from_file_location('web_demo_service', DEMO / 'service.py')
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules[spec.name]
+
+
+@pytest.fixture
+def service(service_module, tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        models = {'binary': AVSInferencer(config(), device='cpu'), 'classes': AVSInferencer(config(71), device='cpu')}
+    (tmp_path / 'results').mkdir()
+    return service_module.Service(models, tmp_path / 'results', service_module.Limits(megabytes=1, seconds=5))
+
+
+def masks_of(result):
+    with zipfile.ZipFile(result.archive) as archive:
+        return {name: np.array(Image.open(BytesIO(archive.read(name)))) for name in archive.namelist()}
+
+
+def test_result_of_an_upload(service, tmp_path):
+    upload = write_film(tmp_path / 'clip.mp4', seconds=3)
+    result = service.predict(upload, 'binary')
+    assert len(read_pictures(result.film)) == 30
+    masks = masks_of(result)
+    assert list(masks) == ['0.png', '1.png', '2.png']
+    assert all(mask.shape == (48, 64) and set(np.unique(mask)) == {0, 255} for mask in masks.values())
+    assert [caption for _, caption in result.pictures] == ['0.94 s', '1.94 s', '2.94 s']
+    assert all(picture.shape == (48, 64, 3) for picture, _ in result.pictures)
+    share = 100 * np.mean([(mask > 0).mean() for mask in masks.values()])
+    assert result.summary == f'30 frames, 3 masks; {share:.1f}% of the picture sounds on average.'
+
+
+def test_the_upload_is_deleted_and_asked_for_again(service, tmp_path):
+    upload = write_film(tmp_path / 'clip.mp4', seconds=1)
+    service.predict(upload, 'binary')
+    assert not upload.exists()
+    with pytest.raises(MediaError, match='upload it again'):
+        service.predict(upload, 'binary')
+
+
+def test_classes(service, tmp_path):
+    result = service.predict(write_film(tmp_path / 'clip.mp4', seconds=2), 'classes', clip_seconds=10)
+    assert set(np.unique(masks_of(result)['1.png'])) == {0, BLUE_CLASS}
+
+
+def test_large_pictures_are_shown_small(service, tmp_path):
+    result = service.predict(write_film(tmp_path / 'clip.mp4', seconds=1, size=(960, 320)), 'binary')
+    assert result.pictures[0][0].shape == (160, 480, 3)
+
+
+@pytest.mark.parametrize(('options', 'message'), [
+    (dict(seconds=6), r'^The film is longer than 5 s'),
+    (dict(seconds=1, audio=None), r'^The film has no audio stream; tick "No sound" to predict it all the same\.$'),
+    (dict(seconds=1, codec=None), r'^The film has no video stream')])
+def test_errors_name_no_path_and_leave_nothing(service, tmp_path, options, message):
+    upload = write_film(tmp_path / 'clip.mp4', **options)
+    with pytest.raises(MediaError, match=message):
+        service.predict(upload, 'binary')
+    assert not upload.exists()
+    assert list(service.folder.iterdir()) == []
+
+
+def test_other_uploads_that_are_refused(service, tmp_path):
+    with pytest.raises(MediaError, match='Choose or record a film first'):
+        service.predict(None, 'binary')
+    upload = tmp_path / 'big.mp4'
+    upload.write_bytes(bytes(1_000_001))
+    with pytest.raises(MediaError, match=r'The film is larger than 1 MB\.'):
+        service.predict(upload, 'binary')
+    upload.write_text('import os; os.remove("x")')
+    with pytest.raises(MediaError, match='The film cannot be opened'):
+        service.predict(upload, 'binary')
+    assert not upload.exists()
+    with pytest.raises(ValueError, match="There is no model 'other'"):
+        service.predict(write_film(upload, seconds=1), 'other')
+
+
+def test_silence_can_be_asked_for(service, tmp_path):
+    result = service.predict(write_film(tmp_path / 'mute.mp4', seconds=1, audio=None), 'binary', silent=True)
+    assert len(masks_of(result)) == 1
+
+
+def test_results_are_forgotten(service, service_module, tmp_path, monkeypatch):
+    timers = []
+
+    class Timer:
+        daemon = False
+
+        def __init__(self, seconds, function, arguments):
+            self.seconds, self.run = seconds, lambda: function(*arguments)
+
+        def start(self):
+            timers.append(self)
+
+    monkeypatch.setattr(service_module.threading, 'Timer', Timer)
+    service.keep_seconds = 77
+    result = service.predict(write_film(tmp_path / 'clip.mp4', seconds=1), 'binary')
+    assert result.film.exists()
+    timer, = timers
+    assert (timer.seconds, timer.daemon) == (77, True)
+    timer.run()
+    assert list(service.folder.iterdir()) == []
+
+
+needs_gradio = pytest.mark.skipif(importlib.util.find_spec('gradio') is None, reason='gradio is not installed')
+
+
+@pytest.fixture
+def server(tmp_path):
+    """The web demo as a process of its own, with its temporary files in a folder that is watched."""
+    folder = tmp_path / 'server'
+    folder.mkdir()
+    cfg = config()
+    cfg.custom_imports = dict(imports=['tests.apis.stand_in'])
+    cfg.dump(tmp_path / 'blue.py')
+    torch.save(dict(state_dict=MODELS.build(config().model).state_dict()), tmp_path / 'blue.pth')
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, str(DEMO / 'app.py'), '--model', str(tmp_path / 'blue.py'), str(tmp_path / 'blue.pth'),
+               '--device', 'cpu', '--port', str(port), '--max-seconds', '5']
+    environment = {**os.environ, 'PYTHONPATH': str(ROOT), 'TMPDIR': str(folder)}
+    with open(tmp_path / 'log.txt', 'w') as log:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            end = time.monotonic() + 120
+            while 'The web demo is at' not in (tmp_path / 'log.txt').read_text():
+                assert process.poll() is None, (tmp_path / 'log.txt').read_text()
+                assert time.monotonic() < end, 'the server did not start'
+                time.sleep(0.2)
+            yield f'http://127.0.0.1:{port}', folder
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(30)
+    assert list(folder.glob('mmavs-web-*')) == []
+
+
+@needs_gradio
+@pytest.mark.slow
+@pytest.mark.skipif(missing_browser() is not None, reason=str(missing_browser()))
+def test_upload_in_a_browser(server, tmp_path):
+    address, folder = server
+    film = write_film(tmp_path / 'clip.mp4', seconds=3, codec='libx264', pix_fmt='yuv420p')
+    with Browser() as browser:
+        browser.run('window.location = arguments[0]', address)
+        browser.wait('return document.querySelector("#upload input[type=file]") !== null')
+        browser.type('#upload input[type=file]', str(film))
+        browser.wait('return document.querySelector("#upload video") !== null')
+        browser.click('#start')
+        browser.wait('const v = document.querySelector("#film video"); return v !== null && v.readyState >= 2')
+        assert '30 frames, 3 masks' in browser.texts('#summary')[0]
+        size = browser.run('const v = document.querySelector("#film video"); return [v.videoWidth, v.videoHeight]')
+        assert size == [64, 48 + 24]
+        assert browser.run('return document.querySelector("#film video").duration') == pytest.approx(3, abs=0.2)
+        browser.wait('return document.querySelectorAll("#pictures img").length >= 3')
+        link = browser.run('return document.querySelector("#masks a[href]").href')
+        with zipfile.ZipFile(BytesIO(urllib.request.urlopen(link).read())) as archive:
+            assert archive.namelist() == ['0.png', '1.png', '2.png']
+        browser.screenshot(tmp_path / 'page.png')
+        hosts = browser.run('return performance.getEntriesByType("resource").map(e => new URL(e.name).host)')
+    assert {host for host in hosts if host} == {address.removeprefix('http://')}
+    # The upload was deleted; the results are there until they are forgotten.
+    assert not list(folder.rglob('clip.mp4'))
+    assert list(folder.rglob('overlay.mp4'))
+
+
+def test_the_server_listens_on_this_machine_only(monkeypatch):
+    # As for a script, whose own folder Python puts first.
+    monkeypatch.syspath_prepend(str(DEMO))
+    spec = importlib.util.spec_from_file_location('web_demo_app', DEMO / 'app.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    args = module.parse_args(['--model', 'pvt_ms3', 'x.pth'])
+    assert (args.host, args.max_mb, args.max_seconds, args.queue) == ('127.0.0.1', 50, 60, 8)
+
+
+def test_without_gradio_the_command_is_named(tmp_path):
+    blocker = tmp_path / 'gradio.py'
+    blocker.write_text('raise ImportError("no gradio")')
+    done = subprocess.run([sys.executable, str(DEMO / 'app.py'), '--model', 'pvt_ms3', 'x.pth'], capture_output=True,
+                          text=True, check=False, env={**os.environ, 'PYTHONPATH': f'{tmp_path}{os.pathsep}{ROOT}'})
+    assert done.returncode == 1
+    assert 'pip install -r projects/web_demo/requirements.txt' in done.stderr
+    assert tempfile.gettempdir() not in done.stderr
