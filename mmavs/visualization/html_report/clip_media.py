@@ -5,8 +5,8 @@ Letters: T frames, L layers (frame, truth, prediction, errors), H, W pixels.
 
 import hashlib
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -44,7 +44,7 @@ class ClipMedia:
         has_log_mel: Whether there is ``log_mel.jpg``.
         has_sound: Whether there is ``sound.wav``.
         category: Category of the clip, or None.
-        classes: Names of the classes that occur in truth or prediction; only for models with more than two.
+        classes: Name -> CSS colour of the classes that occur in truth or prediction; empty for two classes.
     """
 
     video_id: str
@@ -56,7 +56,7 @@ class ClipMedia:
     has_log_mel: bool
     has_sound: bool
     category: str | None = None
-    classes: tuple[str, ...] = ()
+    classes: Mapping[str, str] = field(default_factory=dict)
 
 
 def media_name(video_id: str) -> str:
@@ -101,7 +101,8 @@ def write_clip_media(report_dir: str | Path, video_id: str, frames: Sequence[np.
             raise ValueError(f'clip {video_id}: {name} has {len(value)} entries, but there are {len(frames)} frames.')
     named = classes is not None and len(classes) > 2
     frames = [_shrink_frame(frame, min(frame_width, _JPEG_LIMIT // len(frames))) for frame in frames]
-    layers = draw_layers(frames, truth, prediction, as_palette(palette if named else None))
+    colours = as_palette(palette, len(classes)) if named else as_palette(None)
+    layers = draw_layers(frames, truth, prediction, colours)
     sheet = np.concatenate([np.concatenate(row, axis=1) for row in layers.values()])
     height, width = frames[0].shape[:2]
     name = media_name(video_id)
@@ -115,7 +116,7 @@ def write_clip_media(report_dir: str | Path, video_id: str, frames: Sequence[np.
     return ClipMedia(
         video_id=video_id, folder=name, num_frames=len(frames), width=width, height=height, layers=tuple(layers),
         has_log_mel=log_mel is not None, has_sound=sound is not None, category=category,
-        classes=_occurring_classes((truth, prediction), classes) if named else ())
+        classes=_occurring_classes((truth, prediction), classes, colours) if named else {})
 
 
 def draw_layers(frames: Sequence[np.ndarray], truth: np.ndarray | None, prediction: np.ndarray | None,
@@ -130,6 +131,11 @@ def draw_layers(frames: Sequence[np.ndarray], truth: np.ndarray | None, predicti
     if truth is not None and prediction is not None:
         layers['errors'] = [error_map(*pictures) for pictures in zip(frames, truth, prediction, strict=True)]
     return layers
+
+
+def css_colour(colour: Sequence[int]) -> str:
+    """An RGB colour in CSS, e.g. ``rgb(0, 158, 115)``."""
+    return f'rgb({", ".join(str(int(channel)) for channel in colour)})'
 
 
 def _highlight(frame: np.ndarray, mask: np.ndarray, palette: np.ndarray, outline: int) -> np.ndarray:
@@ -155,9 +161,11 @@ def _thumbnails(sheet: np.ndarray, columns: int, rows: int) -> np.ndarray:
     return cv2.resize(sheet, size, interpolation=cv2.INTER_AREA)
 
 
-def _occurring_classes(masks: Sequence[np.ndarray | None], classes: Sequence[str]) -> tuple[str, ...]:
+def _occurring_classes(masks: Sequence[np.ndarray | None], classes: Sequence[str],
+                       colours: np.ndarray) -> dict[str, str]:
     found = {int(index) for mask in masks if mask is not None for index in np.unique(mask)}
-    return tuple(str(classes[index]) for index in sorted(found - {0, IGNORE_INDEX}) if index < len(classes))
+    return {str(classes[index]): css_colour(colours[index])
+            for index in sorted(found - {0, IGNORE_INDEX}) if index < len(classes)}
 
 
 def _write_jpeg(path: Path, picture: np.ndarray) -> None:

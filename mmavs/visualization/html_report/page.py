@@ -9,7 +9,7 @@ from typing import Any
 
 from mmavs.visualization.colours import FALSE_ALARM_COLOUR, HIT_COLOUR, MISSED_COLOUR
 from mmavs.visualization.files import write_bytes
-from mmavs.visualization.html_report.clip_media import MEDIA_FOLDER, ClipMedia
+from mmavs.visualization.html_report.clip_media import MEDIA_FOLDER, ClipMedia, css_colour
 from mmavs.visualization.html_report.tables import category_section, facts_list, summary_section
 
 _PARTS = Path(__file__).parent / 'parts'
@@ -46,7 +46,9 @@ def write_page(report_dir: str | Path, reports: Sequence[Mapping[str, Any]], med
         summary=''.join(map(summary_section, reports)) or '<p class="protocol">No metric was evaluated.</p>',
         categories=''.join(category_section(report, 'Per class' if semantic else 'Per category')
                            for report in reports),
-        hit=_css(HIT_COLOUR), missed=_css(MISSED_COLOUR), false_alarm=_css(FALSE_ALARM_COLOUR),
+        hit=css_colour(HIT_COLOUR),
+        missed=css_colour(MISSED_COLOUR),
+        false_alarm=css_colour(FALSE_ALARM_COLOUR),
         style=(_PARTS / 'style.css').read_text(encoding='utf-8'),
         script='\n'.join((_PARTS / name).read_text(encoding='utf-8') for name in _SCRIPTS),
         data=json_for_script(data))
@@ -92,13 +94,9 @@ def _clip(values: Mapping[str, Any], media: ClipMedia | None) -> dict[str, Any]:
     if media is not None:
         clip['media'] = dict(folder=media.folder, count=media.num_frames, width=media.width, height=media.height,
                              layers=media.layers, logMel=media.has_log_mel, sound=media.has_sound,
-                             classes=media.classes)
+                             classes=dict(media.classes))
     return clip
 
 
 def _short(value: float | None) -> float | None:
     return None if value is None else round(float(value), 2)
-
-
-def _css(colour: Sequence[int]) -> str:
-    return f'rgb({", ".join(map(str, colour))})'

@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-# Score (without prefix) -> its meaning on the page.
+# Score, with prefix where it means something else there -> its meaning on the page.
 MEANINGS = {
     'J': 'Jaccard index (IoU), mean of frames; a silent frame scores its true negatives',
     'F': 'F-measure (β² = 0.3) at the best threshold',
+    'avss/F': 'F-measure (β² = 0.3), mean of all classes',
     'J_sounding': 'J of sounding frames only',
     'silent_fp_area': 'share of a silent frame predicted as sounding; lower is better',
     'silent_clean': 'silent frames without any predicted pixel',
@@ -73,7 +74,7 @@ def _score_row(name: str, value: float | None, interval: Sequence[float | None] 
     text = f'{number(interval[0])} to {number(interval[1])}' if known else '&ndash;'
     return (f'<tr><th scope="row">{escape(score)}</th><td class="number value">{number(value)}</td>'
             f'<td><div class="interval"><span>{text}</span>{_bar(value, interval if known else None)}</div></td>'
-            f'<td class="faint">{MEANINGS.get(score, "")}</td></tr>')
+            f'<td class="faint">{MEANINGS.get(name, MEANINGS.get(score, ""))}</td></tr>')
 
 
 def _bar(value: float | None, interval: Sequence[float] | None) -> str:

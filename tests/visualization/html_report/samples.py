@@ -49,3 +49,18 @@ def write_many(folder: Path, number: int) -> list[dict]:
         media.append(write_clip(folder, f'clip_{index:03d}', seconds=T, category=category))
     write_page(folder, [make_report(clips)], media, title='many')
     return clips
+
+
+def ids(browser):
+    """Names of the clips that are shown."""
+    return browser.texts('.card h3')
+
+
+def best(clips, key, reverse=False, number=24):
+    """Names of the first ``number`` clips by a key."""
+    return [clip['video_id'] for clip in sorted(clips, key=lambda clip: clip[key], reverse=reverse)][:number]
+
+
+def choose(browser, selector, option):
+    """Choose an option of a select element by a click."""
+    browser.click(f'{selector} option[value="{option}"]')

@@ -18,7 +18,7 @@ def test_sheet_has_a_column_per_frame_and_a_row_per_layer(tmp_path):
     media = write_clip(tmp_path, 'v', seconds=2, category='dog')
     assert media.layers == ('frame', 'truth', 'prediction', 'errors')
     assert (media.num_frames, media.width, media.height) == (T, SIZE, SIZE)
-    assert (media.has_log_mel, media.has_sound, media.category, media.classes) == (True, True, 'dog', ())
+    assert (media.has_log_mel, media.has_sound, media.category, media.classes) == (True, True, 'dog', {})
     folder = tmp_path / 'media' / media.folder
     assert sorted(path.name for path in folder.iterdir()) == [
         'frames.jpg', 'log_mel.jpg', 'sound.wav', 'thumbnails.jpg']
@@ -81,10 +81,10 @@ def test_classes_that_occur_are_named(tmp_path):
     classes, palette = ('background', 'dog', 'guitar', 'car'), [(0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255)]
     media = write_clip_media(tmp_path, 'v', frames, truth=truth, prediction=prediction, classes=classes,
                              palette=palette)
-    assert media.classes == ('dog', 'guitar')
+    assert media.classes == {'dog': 'rgb(255, 0, 0)', 'guitar': 'rgb(0, 255, 0)'}
     sheet = read(tmp_path / 'media' / media.folder / 'frames.jpg').astype(int)
     assert sheet[10, 4, 1] > 120 > sheet[10, 4, 0] + 60, 'class 2 is green in the truth'
-    assert write_clip_media(tmp_path, 'w', frames, truth=truth * 0, classes=('background', 'sounding')).classes == ()
+    assert write_clip_media(tmp_path, 'w', frames, truth=truth * 0, classes=('background', 'sounding')).classes == {}
 
 
 @pytest.mark.parametrize(('video_id', 'start'), [

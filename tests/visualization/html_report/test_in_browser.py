@@ -1,56 +1,18 @@
-"""The page as a reader uses it: headless Chromium, opened from disk, with real clicks and keys."""
+"""The list of clips as a reader uses it: headless Chromium, opened from disk, with real clicks and keys."""
 
 import json
-import re
 
+import numpy as np
 import pytest
 
-from mmavs.visualization.html_report import write_page
+from mmavs.visualization.html_report import write_clip_media, write_page
 
-from .samples import ODD_ID, make_report, scored, write_clip, write_many
+from .conftest import NUMBER
+from .samples import ODD_ID, best, choose, ids, make_report, scored, write_clip
 from .webdriver import Browser, missing_browser
 
 pytestmark = pytest.mark.skipif(missing_browser() is not None, reason=str(missing_browser()))
-NUMBER = 60
 DECODED = 'return [...document.images].slice(0, 6).every(image => image.complete && image.naturalWidth > 0)'
-
-
-@pytest.fixture(scope='module')
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('report')
-    write_many(folder, NUMBER)
-    return folder
-
-
-@pytest.fixture(scope='module')
-def clips():
-    return [scored(f'clip_{index:03d}', float(index * 37 % 100), float(index * 59 % 100), ('cat', 'dog')[index % 2])
-            for index in range(NUMBER)]
-
-
-@pytest.fixture(scope='module')
-def window():
-    with Browser() as browser:
-        yield browser
-
-
-@pytest.fixture
-def browser(window, folder):
-    window.open(folder / 'index.html')
-    yield window
-    assert [entry for entry in window.log() if entry['level'] == 'SEVERE'] == []
-
-
-def ids(browser):
-    return browser.texts('.card h3')
-
-
-def best(clips, key, reverse=False, number=24):
-    return [clip['video_id'] for clip in sorted(clips, key=lambda clip: clip[key], reverse=reverse)][:number]
-
-
-def choose(browser, selector, option):
-    browser.click(f'{selector} option[value="{option}"]')
 
 
 def test_worst_clips_come_first_with_their_pictures_and_values(browser, clips):
@@ -134,87 +96,6 @@ def test_number_of_elements_does_not_grow_with_the_number_of_clips(browser):
     assert small < 600
 
 
-def test_play_moves_the_play_head_and_only_one_clip_sounds(browser):
-    assert browser.run("return document.getElementById('audio').src") == ''
-    browser.click('.card:nth-child(1) .play')
-    assert browser.wait("return document.getElementById('audio').currentTime > 0.1")
-    first = browser.run("return document.getElementById('audio').src")
-    assert re.search(r'/media/clip_000-\w{8}/sound\.wav$', first)
-    assert browser.run("return parseFloat(document.querySelector('.card:nth-child(1) .play-head').style.left) > 0")
-    browser.click('.card:nth-child(2) .play')
-    assert browser.wait("return document.getElementById('audio').currentTime > 0.1")
-    assert browser.run("return document.getElementById('audio').src") != first
-    assert browser.run("return document.querySelectorAll('.playing').length") == 1
-    browser.click('.card:nth-child(2) .play')
-    assert browser.run("return document.getElementById('audio').paused")
-    assert browser.run("return document.querySelectorAll('.playing').length") == 0
-
-
-def test_click_in_the_spectrogram_plays_from_there(browser):
-    browser.click('.card .sound')
-    # The middle of 3 examples of 0.96 s.
-    assert browser.wait("return document.getElementById('audio').currentTime > 1.43")
-    assert browser.run("return document.getElementById('audio').currentTime") < 2.5
-
-
-def test_full_size_view_by_click_and_keys(browser, clips):
-    order = best(clips, 'J', number=60)
-    browser.click('.card:nth-child(2) .picture')
-    assert browser.run("return document.getElementById('viewer').open")
-    assert browser.texts('#viewer-title') == [order[1]]
-    assert browser.texts('#viewer-place') == ['2 of 60']
-    assert browser.texts('#stage figcaption') == ['frame', 'truth', 'prediction', 'errors']
-    # The click was in the middle of three columns.
-    assert shown_frame(browser) == 2
-    browser.press('left')
-    assert shown_frame(browser) == 1
-    places = browser.run("return [...document.querySelectorAll('.layer')].map(e => e.style.backgroundPosition)")
-    assert [place.split()[0] for place in places] == ['0%'] * 4
-    assert [float(place.split()[1][:-1]) for place in places] == pytest.approx([0, 100 / 3, 200 / 3, 100], abs=0.01)
-    browser.press('down')
-    assert browser.texts('#viewer-title') == [order[2]]
-    browser.press('3')
-    assert visible_layers(browser) == ['prediction']
-    browser.click('#stage figure:nth-child(3) button')
-    assert len(visible_layers(browser)) == 4
-    browser.press('escape')
-    assert not browser.run("return document.getElementById('viewer').open")
-    assert browser.run("return document.activeElement.getAttribute('aria-label')") == f'Open {order[2]} in full size'
-
-
-def shown_frame(browser):
-    return browser.run("return 1 + [...document.querySelectorAll('#seconds button')].findIndex("
-                       "button => button.getAttribute('aria-current') === 'true')")
-
-
-def visible_layers(browser):
-    return browser.run("return [...document.querySelectorAll('#stage figure')].filter(e => e.checkVisibility())"
-                       '.map(e => e.textContent)')
-
-
-def test_sound_leads_through_the_frames_of_the_view(browser):
-    browser.run("document.querySelector('.card .picture').focus()")
-    browser.press('enter')
-    assert shown_frame(browser) == 1
-    browser.press('space')
-    assert browser.wait("return document.querySelector('#seconds button:nth-child(2)[aria-current=true]')")
-    assert 0.9 < browser.run("return document.getElementById('audio').currentTime") <= 3
-    browser.click('#viewer-close')
-    assert browser.run("return document.getElementById('audio').paused")
-
-
-def test_pictures_of_the_view_are_as_large_as_fits(browser):
-    browser.click('.card .picture')
-    box = browser.run("const a = document.getElementById('stage').getBoundingClientRect();"
-                      "return [a.width, a.height, ...[...document.querySelectorAll('.layer')].flatMap(e => {"
-                      'const b = e.getBoundingClientRect(); return [b.width, b.height]; })]')
-    width, height, *sizes = box
-    assert len(set(sizes)) == 1, 'square frames stay square'
-    # Four in a row or two by two, whichever is larger; 12 px between them, captions of 26 px.
-    in_a_row, two_by_two = min((width - 36) / 4, height - 26), min((width - 12) / 2, (height - 12) / 2 - 26)
-    assert sizes[0] == pytest.approx(max(in_a_row, two_by_two), abs=1)
-
-
 def test_arrow_keys_move_between_cards_and_slash_finds(browser, clips):
     order = best(clips, 'J')
     browser.run("document.querySelector('.card .picture').focus()")
@@ -235,19 +116,6 @@ def test_arrow_keys_move_between_cards_and_slash_finds(browser, clips):
 
 def focused(browser):
     return browser.run("return document.activeElement.getAttribute('aria-label')")
-
-
-def test_address_keeps_the_view(browser, folder, clips):
-    choose(browser, '#category', 'dog')
-    choose(browser, '#sort', 'F')
-    browser.click('.card:nth-child(3) .picture')
-    fragment = browser.run('return location.hash')
-    title = browser.texts('#viewer-title')
-    browser.open(folder / 'index.html', fragment)
-    assert browser.texts('#viewer-title') == title
-    assert browser.run("return document.getElementById('viewer').open")
-    assert browser.texts('#count') == ['30 of 60']
-    assert shown_frame(browser) == 2
 
 
 def test_only_files_are_asked_for(window, folder):
@@ -285,6 +153,24 @@ def test_odd_names_and_clips_without_files(window, tmp_path):
     window.press('down')
     assert window.texts('#seconds span') == ['no label'] * 3
     assert window.run("return document.querySelectorAll('script').length") == 2
+
+
+def test_classes_are_shown_with_the_colours_of_their_masks_and_filter(window, tmp_path):
+    classes, palette = ('background', 'dog', 'guitar'), [(0, 0, 0), (200, 0, 0), (0, 0, 200)]
+    media = []
+    for index, name in enumerate(('v', 'w')):
+        masks = np.full((1, 8, 8), index + 1, np.uint8)
+        masks[0, 0] = 2
+        media.append(write_clip_media(tmp_path, name, [np.zeros((8, 8, 3), np.uint8)], truth=masks, prediction=masks,
+                                      category='v2', classes=classes, palette=palette))
+    write_page(tmp_path, [], media, title='classes')
+    window.open(tmp_path / 'index.html')
+    assert window.texts('.card:first-child .labels span') == ['v2', 'dog', 'guitar']
+    assert window.run("return [...document.querySelectorAll('.card:first-child .dot')].map(e => e.style.background)"
+                      ) == ['rgb(200, 0, 0)', 'rgb(0, 0, 200)']
+    assert not window.run("return document.getElementById('silence').checkVisibility()"), 'no clip is silent'
+    choose(window, '#category', 'dog')
+    assert ids(window) == ['v']
 
 
 def test_contrast_of_text_in_both_colour_schemes(window, folder):

@@ -119,12 +119,13 @@ def test_clips_and_files_are_joined_by_name():
 
 def test_semantic_reports_and_several_metrics(tmp_path):
     clip = dict(video_id='v', category='v2', J=40.0, F=None, num_frames=1, frames=[dict(frame=0, J=40.0, F=50.0)])
-    semantic = make_report([clip], metric='AVSSemanticMetric', preset='clean', warning='', metrics={'avss/mIoU': 40.0},
-                           intervals={'avss/mIoU': [30.0, 50.0]},
+    semantic = make_report([clip], metric='AVSSemanticMetric', preset='clean', warning='',
+                           metrics={'avss/mIoU': 40.0, 'avss/F': 45.0}, intervals={'avss/mIoU': [30.0, 50.0]},
                            categories=[dict(category='guitar', num_clips=1, J=40.0, F=50.0)])
     text = write_page(tmp_path, [semantic, make_report([scored('v', 1.0, 1.0)])], [], title='t').read_text()
     assert '<h2>Per class</h2>' in text
     assert 'preset clean' in text
+    assert 'F-measure (β² = 0.3), mean of all classes' in text
     assert 'preset dataset' in text
     assert json.loads(Parser(text).scripts[0])['clips'][0]['F'] is None
 

@@ -42,7 +42,7 @@ function cardHead(clip) {
   }
   const names = labels(clip);
   if (names.length) {
-    head.append(element('p', {className: 'labels faint', textContent: names.join(', '), title: names.join(', ')}));
+    head.append(element('p', {className: 'labels faint', title: names.join(', ')}, ...labelList(clip)));
   }
   return head;
 }

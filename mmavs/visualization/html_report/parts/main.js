@@ -47,6 +47,7 @@ function fillCategories() {
   const found = [...new Set(CLIPS.flatMap(labels))].sort((a, b) => a.localeCompare(b, 'en'));
   control('category').append(...found.map(name => element('option', {value: name, textContent: name})));
   control('category').closest('label').hidden = !found.length;
+  control('silence').closest('label').hidden = !CLIPS.some(clip => clip.silent);
   for (const button of document.querySelectorAll('[data-category]')) {
     button.disabled = !found.includes(button.dataset.category);
     button.onclick = () => {

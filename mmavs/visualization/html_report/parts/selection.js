@@ -1,7 +1,7 @@
 // Which clips are shown, and in which order. The state lives in the address, so a view can be kept as a bookmark.
 //
 // A clip of the data: {id, category, J, F, silent, frames: [{index, J, silent}], media}, percent or null;
-// media: {folder, count, width, height, layers, logMel, sound, classes} or null.
+// media: {folder, count, width, height, layers, logMel, sound, classes: {name: colour}} or null.
 
 const DATA = JSON.parse(document.getElementById('data').textContent);
 const CLIPS = DATA.clips.map((clip, index) => ({...clip, index}));
@@ -30,7 +30,7 @@ function binOf(value) {
 }
 
 function labels(clip) {
-  return [clip.category, ...(clip.media?.classes ?? [])].filter(label => label !== null);
+  return [clip.category, ...Object.keys(clip.media?.classes ?? {})].filter(label => label !== null);
 }
 
 // The histogram counts what all filters but its own let through.
@@ -68,6 +68,16 @@ function element(name, properties = {}, ...children) {
   }
   node.append(...children);
   return node;
+}
+
+// Category and classes of a clip, the classes with the colour of their masks.
+function labelList(clip) {
+  return labels(clip).map(name => {
+    const colour = clip.media?.classes[name];
+    const dot = element('i', {className: 'dot'});
+    if (colour) dot.style.background = colour;
+    return element('span', {}, ...(colour ? [dot] : []), name);
+  });
 }
 
 function mediaFile(clip, name) {

@@ -15,9 +15,7 @@ function showClip(clip, frame = 0) {
   if (player.clip !== clip) stop();
   view.clip = clip;
   text('viewer-title', clip.id);
-  const names = labels(clip);
-  text('viewer-category', names.join(', '));
-  document.getElementById('viewer-category').hidden = !names.length;
+  document.getElementById('viewer-labels').replaceChildren(...labelList(clip));
   text('viewer-j', percent(clip.J));
   text('viewer-f', percent(clip.F));
   const place = selected.indexOf(clip);
