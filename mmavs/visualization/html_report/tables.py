@@ -6,7 +6,7 @@ from typing import Any
 
 # Score, with prefix where it means something else there -> its meaning on the page.
 MEANINGS = {
-    'J': 'Jaccard index (IoU), mean of frames; a silent frame scores its true negatives',
+    'J': 'Jaccard index (IoU); a silent frame scores its true negatives',
     'F': 'F-measure (β² = 0.3) at the best threshold',
     'avss/F': 'F-measure (β² = 0.3), mean of all classes',
     'J_sounding': 'J of sounding frames only',
