@@ -1,13 +1,26 @@
-"""What ``tools/train.py`` and ``tools/test.py`` share: reading a config and starting processes."""
+"""What ``tools/train.py`` and ``tools/test.py`` share: reading a config, starting processes, ending in one sentence."""
 
 import argparse
+import dis
 import os
+import sys
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 import torch.distributed
 from mmengine.config import Config, DictAction
 from mmengine.dist import is_distributed
+
+from mmavs.utils.config_check import ConfigMistakeError, check_config
+
+# Exit code of a tool that was used wrongly or met files that are broken; argparse uses the same.
+USER_ERROR = 2
+TRACEBACK_VARIABLE = 'MMAVS_TRACEBACK'
+# Errors that a `raise` of these packages uses for mistakes of the user.
+_MISTAKES = (ValueError, TypeError, KeyError, OSError, ImportError, RuntimeError)
+_BLAMES_USER = ('__main__', 'mmavs', 'mmcv', 'mmengine', 'mmpretrain', 'mmseg')
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,13 +50,22 @@ def load_config(path: str, options: dict | None, work_dir: str | None, launcher:
 
     Raises:
         FileNotFoundError: If there is no such file.
+        ConfigMistakeError: If the file cannot be read, an option does not fit it, or parts of it do not fit each other.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f'No config file {path}. The configs of this package are in configs/avs_mamba/.')
-    cfg = Config.fromfile(path)
+    try:
+        cfg = Config.fromfile(path)
+    except Exception as error:
+        # A config is Python: reading it can raise anything.
+        reason = f'{type(error).__name__}: {_first_line(error)}'
+        raise ConfigMistakeError(f'The config file {path} cannot be read: {reason}') from error
     cfg.launcher = launcher
-    if options:
-        cfg.merge_from_dict(options)
+    try:
+        cfg.merge_from_dict(options or {})
+    except (KeyError, IndexError, TypeError, AssertionError) as error:
+        raise ConfigMistakeError(f'--cfg-options {options} do not fit {path}: {_first_line(error)}') from error
+    check_config(cfg)
     if work_dir is not None:
         cfg.work_dir = work_dir
     elif cfg.get('work_dir') is None:
@@ -83,3 +105,56 @@ def use_mixed_precision(cfg: Config) -> None:
         wrapper.loss_scale = 'dynamic'
     else:
         wrapper.type = 'mmavs.AutocastOptimWrapper'
+
+
+def run_main(main: Callable[[], int]) -> int:
+    """Run a tool's ``main``; a mistake of the user ends in one sentence on standard error instead of a traceback.
+
+    With the environment variable ``MMAVS_TRACEBACK=1`` the traceback is printed too. Errors that are none of the user's
+    (bugs) pass through.
+
+    Args:
+        main: Called without arguments.
+
+    Returns:
+        The exit code of ``main``, or 2 after a mistake.
+    """
+    try:
+        return main()
+    except Exception as error:
+        if not is_user_error(error):
+            raise
+        if os.environ.get(TRACEBACK_VARIABLE, '0') not in ('', '0'):
+            traceback.print_exc()
+        print(f'error: {_first_line(error)}', file=sys.stderr, flush=True)
+        return USER_ERROR
+
+
+def is_user_error(error: BaseException) -> bool:
+    """Whether an error says what the user did wrong.
+
+    That is: an error type of this package; a common type that a ``raise`` statement of this package or of the mm
+    packages uses; a registry's call of a constructor with arguments that it does not have; an operating system error
+    about a file.
+    """
+    if type(error).__module__.startswith('mmavs.') or (isinstance(error, OSError) and error.filename is not None):
+        return True
+    trace = error.__traceback__
+    if trace is None or not isinstance(error, _MISTAKES):
+        return False
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    module = trace.tb_frame.f_globals.get('__name__', '')
+    if module.startswith('mmengine.registry'):
+        return True
+    # A bug raises the same types, but not by a raise statement.
+    raised = trace.tb_frame.f_code.co_code[trace.tb_lasti] == dis.opmap['RAISE_VARARGS']
+    return raised and module.split('.')[0] in _BLAMES_USER
+
+
+def _first_line(error: BaseException) -> str:
+    """The message on one line. ``str`` of a KeyError would be its repr, that of an OSError begins with a number."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f'{error.filename}: {error.strerror}.'
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    return ' '.join(text.split()) or type(error).__name__

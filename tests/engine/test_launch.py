@@ -1,10 +1,15 @@
 """Reading configs and starting processes."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from mmengine.config import Config
 
-from mmavs.engine.launch import load_config, prepare_distributed, use_mixed_precision
+from mmavs.datasets import ClipDataError
+from mmavs.engine.launch import is_user_error, load_config, prepare_distributed, run_main, use_mixed_precision
+from mmavs.ops import cross_selective_scan, selective_scan
+from mmavs.registry import MODELS
 
 
 @pytest.fixture
@@ -58,3 +63,60 @@ def test_single_process_needs_no_model_wrapper():
     cfg = Config(dict(launcher='none'))
     prepare_distributed(cfg)
     assert 'model_wrapper_cfg' not in cfg
+
+
+def raises(error: Exception) -> None:
+    raise error
+
+
+def wrong_type() -> None:
+    MODELS.build(dict(type='mmavs.NoSuchThing'))
+
+
+def wrong_argument() -> None:
+    MODELS.build(dict(type='mmseg.CrossEntropyLoss', weight=1))
+
+
+def missing_file() -> None:
+    Path('/nowhere/at/all').read_text()
+
+
+@pytest.mark.parametrize(('action', 'sentence'), [
+    (lambda: raises(ClipDataError('Clip a is gone.')), 'error: Clip a is gone.'),
+    (lambda: load_config('nothing.py', None, None, 'none'), 'error: No config file nothing.py. The configs of'),
+    (lambda: use_mixed_precision(Config(dict(optim_wrapper=dict(type='X')))), 'error: --amp replaces'),
+    (wrong_type, 'error: mmavs.NoSuchThing is not in the'),
+    (wrong_argument, "error: CrossEntropyLoss.__init__() got an unexpected keyword argument 'weight'"),
+    (missing_file, 'error: /nowhere/at/all: No such file or directory.')])
+def test_a_mistake_of_the_user_is_one_line(action, sentence, capsys, monkeypatch):
+    monkeypatch.delenv('MMAVS_TRACEBACK', raising=False)
+    assert run_main(action) == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith(sentence)
+    assert printed.count('\n') == 1
+
+
+def test_the_traceback_is_there_on_request(capsys, monkeypatch):
+    monkeypatch.setenv('MMAVS_TRACEBACK', '1')
+    assert run_main(wrong_type) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == 'Traceback (most recent call last):'
+    assert lines[-1].startswith('error: mmavs.NoSuchThing')
+
+
+@pytest.mark.parametrize('bug', [
+    lambda: {}['key'], lambda: torch.zeros(2) + torch.zeros(3), lambda: int('x'), lambda: raises(ValueError('foreign')),
+    # Inside this package, but by no raise statement of it.
+    lambda: selective_scan(None, None, None, None, None), lambda: cross_selective_scan(*[1] * 6, index=0),
+    lambda: raises(AssertionError())])
+def test_bugs_keep_their_traceback(bug):
+    with pytest.raises((KeyError, RuntimeError, ValueError, AttributeError, AssertionError, TypeError)):
+        run_main(bug)
+
+
+def test_exit_codes_pass_through():
+    assert run_main(lambda: 0) == 0
+    assert run_main(lambda: 7) == 7
+    with pytest.raises(SystemExit):
+        run_main(lambda: raises(SystemExit(3)))
+    assert not is_user_error(KeyboardInterrupt())

@@ -1,0 +1,141 @@
+"""Mistakes in a config end in one sentence when it is read or built, not in a shape error at the first iteration."""
+
+import pytest
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+from mmavs.engine.launch import load_config
+from mmavs.registry import DATASETS, METRICS, MODELS
+from mmavs.utils.config_check import ConfigMistakeError, check_config
+from tests.tools.micro import ROOT, write_config
+
+MODEL, TRAIN, TEST = 'model', 'train_dataloader.dataset', 'test_dataloader.dataset'
+# Name: (options over the micro config, what the message says).
+MISTAKES = {
+    # Keys and names of this package.
+    'key of the neck': ({f'{MODEL}.neck.num_order': 4},
+                        r"model\.neck: mmavs\.MTENeck has no argument 'num_order' \(did you mean num_orders\?\); "
+                        'its arguments are in_channels, out_channels, num_layers'),
+    'key of the head': ({f'{MODEL}.decode_head.dropout': 0.1}, "mmavs.MADHead has no argument 'dropout'"),
+    'key of the pixel decoder': ({f'{MODEL}.decode_head.pixel_decoder.num_frames': 5},
+                                 r"model\.decode_head\.pixel_decoder: mmavs\.CIPPixelDecoder has no argument 'num_fr"),
+    'key of the loss': ({f'{MODEL}.decode_head.loss_decode': dict(type='mmavs.AVSDiceLoss', gamma=1)}, "has no .*'gam"),
+    'key of VGGish': ({f'{MODEL}.audio_backbone.out_channels': 128}, "mmavs.VGGish has no argument 'out_channels'"),
+    'key of the preprocessor': ({f'{MODEL}.data_preprocessor.size': (8, 8)}, "AVDataPreprocessor has no argument 'siz"),
+    'key of the dataset': ({f'{TRAIN}.leakfree': True}, r"train_dataloader\.dataset: .*'leakfree' \(did you mean leak"),
+    'key of a transform': ({f'{TRAIN}.pipeline.2.probability': 1}, r'dataset\.pipeline\[2\]: mmavs\.ClipRandomFlip'),
+    'key of the metric': ({'val_evaluator.presets': 'combo'}, r"AVSMetric has no argument 'presets' \(did you mean pr"),
+    'key of a hook': ({'custom_hooks': [dict(type='mmavs.InvalidLossHook', actions='skip')]}, r'custom_hooks\[0\]'),
+    'type of a module': ({f'{MODEL}.neck.type': 'mmavs.MTENek'}, r'no mmavs\.MTENek \(did you mean mmavs\.MTENeck'),
+    'type of a transform': ({f'{TEST}.pipeline.0.type': 'mmavs.LoadFrames'}, r'pipeline\[0\]\.type: there is no'),
+    # Channels and levels.
+    'channels of backbone and neck': ({f'{MODEL}.neck.in_channels': (64, 128, 320, 512)},
+                                      r'does not fit model\.backbone, which gives 4 maps of \(4, 8, 16, 32\) channels; '
+                                      r'set model\.neck\.in_channels=\(4, 8, 16, 32\)'),
+    'levels of the backbone': ({f'{MODEL}.backbone.out_indices': (0, 1, 2)}, 'gives 3 maps .*out_indices .* 4 maps'),
+    'levels of the neck': ({f'{MODEL}.neck.in_channels': (4, 8, 16)}, 'needs in_channels for 4 levels'),
+    'levels of the head': ({f'{MODEL}.decode_head.in_channels': (32, 32, 32)}, 'for each of 4 levels'),
+    'head without its neck': ({f'{MODEL}.neck': None}, r'decode_head\.in_channels=\(32, 32, 32, 32\) does not fit'),
+    'channels of neck and head': ({f'{MODEL}.neck.out_channels': 64}, 'neck.out_channels=64 does not fit decode_head'),
+    'channels of the head': ({f'{MODEL}.decode_head.channels': 64}, 'in_channels of MADHead must be channels=64'),
+    'channels of the pixel decoder': ({f'{MODEL}.decode_head.pixel_decoder.channels': 64}, 'must equal channels=32'),
+    'channels of the audio': ({f'{MODEL}.audio_backbone.fc_channels': (16, 16, 64)},
+                              r'decode_head\.audio_channels=128 does not fit model\.audio_backbone, which gives 64'),
+    'stages of VGGish': ({f'{MODEL}.audio_backbone.stage_channels': (4, 4, 4)}, 'stage_channels must be 4 positive'),
+    'channels that no GroupNorm fits': ({f'{MODEL}.neck.out_channels': 40}, 'must be a multiple of 32'),
+    'channels of the last convolutions': ({f'{MODEL}.decode_head.fc_channels': (8, 4, 2)}, 'must hold two numbers'),
+    # Classes.
+    'classes of a binary set': ({f'{MODEL}.decode_head.num_classes': 71}, 'num_classes=71 does not fit .*subset=.ms3'),
+    'classes of AVSS': ({f'{TRAIN}.subset': 'avss'}, 'num_classes=1 does not fit train_dataloader.*subset=.avss'),
+    'semantic metric of a binary head': ({'val_evaluator': dict(type='mmavs.AVSSemanticMetric')},
+                                         r'val_evaluator\.num_classes=71 does not fit .*num_classes=1'),
+    'binary metric of a head with classes': ({f'{MODEL}.decode_head.num_classes': 2}, 'AVSMetric scores binary pred'),
+    'no classes': ({f'{MODEL}.decode_head.num_classes': 0}, 'num_classes of MADHead must be at least 1'),
+    # Orders and frames.
+    'odd orders': ({f'{MODEL}.neck.num_orders': 3}, r'num_orders.*(2, 4|even)'),
+    'too many orders': ({f'{MODEL}.decode_head.pixel_decoder.num_orders': 14}, 'num_orders'),
+    'even temporal kernel': ({f'{MODEL}.neck.temporal_kernel': 2}, 'odd'),
+    'no temporal kernel': ({f'{MODEL}.decode_head.pixel_decoder.temporal_kernel': 0}, 'odd'),
+    'no state': ({f'{MODEL}.neck.d_state': 0}, 'd_state of a scan must be at least 1'),
+    'no inner channels': ({f'{MODEL}.neck.expand': 0}, 'expand must be a whole number of at least 1, but got 0'),
+    'half a channel more': ({f'{MODEL}.decode_head.expand': 1.5}, 'expand must be a whole number'),
+    'rank of zero': ({f'{MODEL}.decode_head.dt_rank': -1}, 'dt_rank'),
+    'no layers in the neck': ({f'{MODEL}.neck.num_layers': -1}, 'num_layers of MTENeck must not be negative'),
+    'layer without parts': ({f'{MODEL}.neck.with_vss': False, f'{MODEL}.neck.with_temporal': False}, 'num_layers=0'),
+    'no queries': ({f'{MODEL}.decode_head.num_queries': 0}, 'num_queries of MADHead must be at least 1'),
+    'mask MLP by another name': ({f'{MODEL}.decode_head.mask_mlp': 'fast'}, r"mask_mlp must be one of .*'fast'"),
+    'drop path above 1': ({f'{MODEL}.neck.drop_path_rate': 1.5}, 'drop'),
+    'sliding window': ({f'{MODEL}.test_cfg': dict(mode='slide')}, "test_cfg.mode must be 'whole'"),
+    # Data and metrics.
+    'subset': ({f'{TEST}.subset': 's5'}, r"subset must be one of \['s4', 'ms3', 'avss'\], got 's5'"),
+    'split': ({f'{TEST}.split': 'testing'}, "split must be one of"),
+    'pipeline without sound': ({f'{TEST}.pipeline': [dict(type=f'mmavs.{name}') for name in (
+        'LoadClipFrames', 'LoadClipMasks', 'PackAVSInputs')]}, r'test_dataloader\.dataset\.pipeline lacks mmavs\.Log'),
+    'pipeline in another order': ({f'{TEST}.pipeline': [dict(type=f'mmavs.{name}') for name in (
+        'LoadClipFrames', 'LoadClipMasks', 'PackAVSInputs', 'LogMelSpectrogram')]}, 'must begin with .* and end with'),
+    'padding': ({f'{TEST}.pipeline.3.pad': 'zero'}, r"pad must be one of .*got 'zero'"),
+    'scale of a resize': ({f'{TEST}.pipeline.1.scale': (0, 32)}, 'scale'),
+    'preset': ({'test_evaluator.preset': 'avsbenhc'}, "preset.*'avsbenhc'"),
+}
+
+
+def build(cfg: Config) -> None:
+    """What a run builds before its first iteration, except that no data is read."""
+    init_default_scope('mmseg')
+    MODELS.build(cfg.model)
+    for loader in (cfg.train_dataloader, cfg.test_dataloader):
+        DATASETS.build({**loader.dataset, 'lazy_init': True})
+    METRICS.build(cfg.test_evaluator)
+
+
+@pytest.mark.parametrize('mistake', MISTAKES)
+def test_one_sentence_says_what_is_wrong(tmp_path, mistake):
+    options, message = MISTAKES[mistake]
+    path = write_config(tmp_path)
+    with pytest.raises(ValueError, match=message) as caught:
+        build(load_config(str(path), options, str(tmp_path), 'none'))
+    assert '\n' not in str(caught.value)
+
+
+def test_the_config_itself_is_right(tmp_path):
+    build(load_config(str(write_config(tmp_path)), None, str(tmp_path), 'none'))
+
+
+@pytest.mark.parametrize('path', sorted(ROOT.glob('configs/avs_mamba/*.py')), ids=lambda path: path.stem)
+def test_shipped_configs_pass(path):
+    check_config(Config.fromfile(path))
+
+
+def test_the_config_is_left_unchanged(tmp_path):
+    cfg = Config.fromfile(write_config(tmp_path))
+    before = cfg.pretty_text
+    check_config(cfg)
+    assert cfg.pretty_text == before
+
+
+@pytest.mark.parametrize('part', [{}, dict(model=dict(type='mmseg.EncoderDecoder')), dict(model=None),
+                                  dict(train_dataloader=dict(dataset=dict(type='mmseg.ADE20KDataset')))])
+def test_parts_and_other_packages_are_none_of_its_business(part):
+    check_config(part)
+
+
+def test_classes_in_the_place_of_names_are_checked():
+    from mmavs.models import MTENeck
+    with pytest.raises(ConfigMistakeError, match=r"model: mmavs\.MTENeck has no argument 'orders'"):
+        check_config(dict(model=dict(type=MTENeck, orders=2)))
+
+
+@pytest.mark.parametrize(('text', 'message'), [
+    ('model = dict(', 'SyntaxError: .*never closed'), ('model = undefined_name', "NameError: name 'undefined_name' is"),
+    ("_base_ = 'gone.py'", r'FileNotFoundError: .*gone\.py'), ('lr = 1 / 0', 'ZeroDivisionError: division by zero')])
+def test_files_that_are_no_config(tmp_path, text, message):
+    path = tmp_path / 'broken.py'
+    path.write_text(text)
+    with pytest.raises(ConfigMistakeError, match=rf'The config file {path} cannot be read: {message}'):
+        load_config(str(path), None, None, 'none')
+
+
+@pytest.mark.parametrize('options', [{f'{TEST}.pipeline.9.pad': 'silence'}, {'custom_hooks.first.type': 'x'}])
+def test_options_that_do_not_fit(tmp_path, options):
+    with pytest.raises(ConfigMistakeError, match=r'--cfg-options .* do not fit'):
+        load_config(str(write_config(tmp_path)), options, None, 'none')
