@@ -9,3 +9,14 @@ PRE_NORM_EPS = 1e-6
 def resolve_dt_rank(dt_rank: int | None, channels: int) -> int:
     """Rank of the step size: as given, or a sixteenth of the channels (at least 1)."""
     return max(channels // 16, 1) if dt_rank is None else dt_rank
+
+
+def inner_channels(channels: int, expand: int) -> int:
+    """Channels inside a scan block.
+
+    Raises:
+        ValueError: If ``expand`` is no whole number of at least 1.
+    """
+    if expand < 1 or expand != int(expand):
+        raise ValueError(f'expand must be a whole number of at least 1, but got {expand}')
+    return channels * int(expand)

@@ -16,7 +16,7 @@ from mmavs.models.layers.depthwise_conv import DepthwiseConv2d
 from mmavs.models.layers.drop_path import DropPath
 from mmavs.models.layers.gated_output import GatedOutput
 from mmavs.models.layers.multi_order_scan import MultiOrderScan
-from mmavs.models.layers.scan_settings import FRAME_ORDERS, PRE_NORM_EPS, resolve_dt_rank
+from mmavs.models.layers.scan_settings import FRAME_ORDERS, PRE_NORM_EPS, inner_channels, resolve_dt_rank
 from mmavs.ops.scan_orders import scan_index
 
 
@@ -39,7 +39,7 @@ class V2ABlock(nn.Module):
     def __init__(self, channels: int, temporal: bool, d_state: int = 16, expand: int = 2,
                  dt_rank: int | None = None, drop_path_rate: float = 0.1) -> None:
         super().__init__()
-        inner = channels * expand
+        inner = inner_channels(channels, expand)
         self.temporal = temporal
         self.norm_v = nn.LayerNorm(channels, eps=PRE_NORM_EPS)
         self.norm_q = nn.LayerNorm(channels, eps=PRE_NORM_EPS)

@@ -13,7 +13,7 @@ from mmavs.models.layers.clip_grouping import map_clips
 from mmavs.models.layers.depthwise_conv import DepthwiseConv2d, DepthwiseConv3d
 from mmavs.models.layers.gated_output import GatedOutput
 from mmavs.models.layers.multi_order_scan import MultiOrderScan
-from mmavs.models.layers.scan_settings import FRAME_ORDERS, resolve_dt_rank
+from mmavs.models.layers.scan_settings import FRAME_ORDERS, inner_channels, resolve_dt_rank
 from mmavs.models.layers.token_maps import LevelSizes
 from mmavs.ops.scan_orders import scan_index, temporal_orders
 
@@ -33,7 +33,7 @@ class VSSBlock(nn.Module):
 
     def __init__(self, channels: int, d_state: int = 16, expand: int = 2, dt_rank: int | None = None) -> None:
         super().__init__()
-        inner = channels * expand
+        inner = inner_channels(channels, expand)
         self.in_proj = nn.Linear(channels, 2 * inner, bias=False)
         self.conv = DepthwiseConv2d(inner)
         self.scan = MultiOrderScan(inner, 2 * len(FRAME_ORDERS), d_state, resolve_dt_rank(dt_rank, channels))
@@ -76,7 +76,7 @@ class TemporalMambaBlock(nn.Module):
     def __init__(self, channels: int, num_orders: int = 8, temporal_kernel: int = 1, d_state: int = 16,
                  expand: int = 2, dt_rank: int | None = None) -> None:
         super().__init__()
-        inner = channels * expand
+        inner = inner_channels(channels, expand)
         self.orders = temporal_orders(num_orders)
         self.in_proj = nn.Linear(channels, 2 * inner, bias=False)
         self.conv = DepthwiseConv3d(inner, temporal_kernel)
