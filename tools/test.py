@@ -8,7 +8,7 @@ from pathlib import Path
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
-from mmavs.engine.launch import add_common_arguments, load_config, prepare_distributed
+from mmavs.engine.launch import add_common_arguments, load_config, prepare_distributed, run_main
 from mmavs.engine.runner import AVSRunner, install_safe_loading
 from mmavs.evaluation.metrics.clip_metric import ClipMetric
 from mmavs.evaluation.report_table import format_report
@@ -61,4 +61,4 @@ def write_report(runner: Runner, out: str | None) -> None:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run_main(main))

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from mmavs.engine.launch import add_common_arguments, load_config, prepare_distributed, use_mixed_precision
+from mmavs.engine.launch import add_common_arguments, load_config, prepare_distributed, run_main, use_mixed_precision
 from mmavs.engine.runner import AVSRunner, install_safe_loading
 
 
@@ -31,4 +31,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run_main(main))
