@@ -1,6 +1,6 @@
 """AVS-Mamba on PVTv2-b5 with VGGish, one output channel (sounding or not)."""
 
-# Often changed: the pretrained files (README, "Pretrained weights"); `model.backbone.init_cfg=None` starts from scratch.
+# Often changed: the pretrained files (README, "Pretrained weights"); `model.backbone.init_cfg=None`: from scratch.
 backbone_weights = '{{$MMAVS_WEIGHTS_ROOT:weights}}/pvt_v2_b5.pth'
 vggish_weights = '{{$MMAVS_WEIGHTS_ROOT:weights}}/vggish-10086976.pth'
 # Compute activations again in the backward pass: slower, but training at 512x512 takes far less memory.

@@ -7,6 +7,7 @@ backbone_weights = '{{$MMAVS_WEIGHTS_ROOT:weights}}/resnet50.pth'
 model = dict(
     backbone=dict(
         _delete_=True, type='mmseg.ResNet', depth=50, num_stages=4, out_indices=(0, 1, 2, 3), strides=(1, 2, 2, 2),
-        dilations=(1, 1, 1, 1), norm_cfg=dict(type='BN', requires_grad=True), norm_eval=False, style='pytorch', with_cp=True,
+        dilations=(1, 1, 1, 1), norm_cfg=dict(type='BN', requires_grad=True), norm_eval=False, style='pytorch',
+        with_cp=True,
         init_cfg=dict(type='Pretrained', checkpoint=backbone_weights)),
     neck=dict(in_channels=(256, 512, 1024, 2048)))
