@@ -106,12 +106,19 @@ class AVSBenchDataset(BaseDataset):
         clips = LISTERS[self.subset](folder)
         chosen = [clip for clip in clips if clip['split'] == self.split]
         if self.leak_free:
-            trained = {source_video(clip['video_id']) for clip in clips if clip['split'] == 'train'}
-            chosen = [clip for clip in chosen if source_video(clip['video_id']) not in trained]
+            leaked = _leaked(clips, self.split)
+            chosen = [clip for clip in chosen if clip['video_id'] not in leaked]
         if not chosen:
             raise ValueError(f'{folder} has no clip of split {self.split!r}' +
                              (' whose source video is not in train.' if self.leak_free else '; look into its table.'))
         return chosen
+
+    def leaked_clips(self) -> set[str]:
+        """Names of this split's clips whose source video also has a clip in train; none for train itself.
+
+        They are those that ``leak_free=True`` leaves out, by the table alone; the files are not looked at.
+        """
+        return _leaked(LISTERS[self.subset](find_folder(self.data_root, self.subset)), self.split)
 
     def filter_data(self) -> list[dict]:
         """Keeps the wanted categories and, with ``on_error='skip'``, the clips that can be loaded."""
@@ -197,6 +204,15 @@ class AVSBenchDataset(BaseDataset):
                 f'It is the last of {self._failures_in_a_row} damaged clips in a row: look for what became of the '
                 'files, they are too many to replace.')
         return ClipDataError(f'Clip {video_id!r} ({self.subset}, {self.split}) cannot be loaded: {reason} {cure}')
+
+
+def _leaked(clips: Sequence[dict], split: str) -> set[str]:
+    """Names of the clips of a split, other than train, whose source video is in train."""
+    if split == 'train':
+        return set()
+    trained = {source_video(clip['video_id']) for clip in clips if clip['split'] == 'train'}
+    return {clip['video_id'] for clip in clips
+            if clip['split'] == split and source_video(clip['video_id']) in trained}
 
 
 def _find_absence(clip: dict) -> str | None:

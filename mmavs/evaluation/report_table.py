@@ -28,7 +28,8 @@ def format_report(report: Mapping[str, Any]) -> str:
 
     Returns:
         Lines with the preset, its warning if its numbers must not be compared, one row per score with its 95 % interval
-        over clips, and one row per category.
+        over clips, the scores without clips whose source video is in train where there are such clips, and one row per
+        category.
     """
     settings = ', '.join(f'{name}={value}' for name, value in report['settings'].items() if value is not None)
     lines = [f'{report["metric"]}, preset {report["preset"]}: {report["description"]} ({settings}; '
@@ -41,11 +42,24 @@ def format_report(report: Mapping[str, Any]) -> str:
         meaning = SEMANTIC_F if name == 'avss/F' else MEANINGS.get(score, '')
         rows.append([name, _number(value), _interval(report['intervals'].get(name)), meaning])
     lines += ['', *_table(['score', '%', '95 % interval', 'meaning'], rows)]
+    lines += _leak_rows(report)
     if report['categories']:
         rows = [[row['category'], str(row['num_clips']), _number(row['J']), _number(row['F'])]
                 for row in report['categories']]
         lines += ['', *_table(['category', 'clips', 'J', 'F'], rows)]
     return '\n'.join(lines)
+
+
+def _leak_rows(report: Mapping[str, Any]) -> list[str]:
+    """The scores on clips that a model cannot know from training, beside the published ones."""
+    clean = report.get('leak_free')
+    if not clean:
+        return []
+    rows = [[name, _number(report['metrics'][name]), _number(value), _interval(clean['intervals'].get(name))]
+            for name, value in clean['metrics'].items()]
+    return ['', f'{len(clean["leaked"])} of {len(report["clips"])} clips are cut from source videos that are in train, '
+            f'too; without them {clean["num_clips"]} clips:',
+            *_table(['score', 'published split', 'without them', '95 % interval'], rows)]
 
 
 def _number(value: float | None) -> str:

@@ -126,6 +126,8 @@ def test_leak_free_leaves_out_clips_whose_source_is_in_train(broken_root):
     assert len(clean) == 4
     assert {everything.get_data_info(i)['video_id'] for i in range(5)} - {
         clean.get_data_info(i)['video_id'] for i in range(4)} == {f'{train[:-1]}7'}
+    assert everything.leaked_clips() == clean.leaked_clips() == {f'{train[:-1]}7'}
+    assert AVSBenchDataset(subset='ms3', split='train', data_root=str(broken_root)).leaked_clips() == set()
 
 
 def test_leak_free_is_for_val_and_test(shapes_root):

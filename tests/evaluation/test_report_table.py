@@ -25,6 +25,17 @@ def test_layout():
     assert lines[10] == 'ambulance siren     12  5.00  61.50'
 
 
+def test_scores_without_leaked_clips_stand_beside_the_published_ones():
+    clean = dict(leaked=['a'], num_clips=1, metrics={'avs/J': 60.5, 'avs/F': None}, intervals={'avs/J': [50.0, 70.25]})
+    lines = format_report(dict(REPORT, leak_free=clean)).splitlines()
+    start = lines.index('1 of 2 clips are cut from source videos that are in train, too; without them 1 clips:')
+    assert lines[start + 1].split('  ')[0] == 'score'
+    assert lines[start + 3].split() == ['avs/J', '71.23', '60.50', '50.00', 'to', '70.25']
+    assert lines[start + 4].split() == ['avs/F', '80.00', '-', '-']
+    assert 'in train' not in format_report(REPORT)
+    assert 'in train' not in format_report(dict(REPORT, leak_free=None))
+
+
 def test_warning_of_pools_that_cannot_be_compared():
     metric = AVSMetric(preset='dataset')
     evaluate(metric, binary_clips())

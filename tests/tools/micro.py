@@ -7,7 +7,11 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import torch
+from mmengine.config import Config
+
 from mmavs.datasets.sounding_shapes import generate
+from mmavs.utils.building import build_model
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = f'''
@@ -56,6 +60,13 @@ def generate_data(root: Path, subset: str = 'ms3', train: int = 4, val: int = 2,
     """Generate a SoundingShapes dataset of 64x64 frames in one process; returns its root."""
     generate(root, subset, clips=dict(train=train, val=val, test=test), seed=0, image_size=64, workers=1)
     return root
+
+
+def random_checkpoint(config: Path, path: Path) -> Path:
+    """Write random weights of the config's model, always the same; returns the path."""
+    torch.manual_seed(0)
+    torch.save(dict(state_dict=build_model(Config.fromfile(config)).state_dict(), meta={}), path)
+    return path
 
 
 def load_tool(name: str) -> ModuleType:

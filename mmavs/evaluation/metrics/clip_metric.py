@@ -2,7 +2,7 @@
 
 import math
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +48,7 @@ class ClipMetric(BaseMetric):
         self.per_clip: list[dict] = []
         self.categories: list[dict] = []
         self._scores: dict[str, tuple[Statistic, int]] = {}
+        self._clips: list[ClipRecord] = []
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping]) -> None:
         """Measure the clips of a batch.
@@ -85,10 +86,10 @@ class ClipMetric(BaseMetric):
             raise ValueError(f'{type(self).__name__}: none of the {len(results)} clips has a labelled frame; is the '
                              'split one with masks?')
         self.per_clip, self.categories = self.describe_clips(clips)
-        self._scores = self.score_statistics(clips)
+        self._clips, self._scores = clips, self.score_statistics(clips)
         return {name: evaluate_statistic(*score) for name, score in self._scores.items()}
 
-    def report(self, num_samples: int = 2000, seed: int = 0) -> dict[str, Any]:
+    def report(self, num_samples: int = 2000, seed: int = 0, leaked: Collection[str] = ()) -> dict[str, Any]:
         """Everything about the last evaluation, ready for JSON (undefined values are None).
 
         Call it on the main process, after the evaluation.
@@ -96,23 +97,36 @@ class ClipMetric(BaseMetric):
         Args:
             num_samples: Resamples of the bootstrap. Default 2000.
             seed: Seed of the bootstrap. Default 0.
+            leaked: Names of clips whose source video is also in train (``AVSBenchDataset.leaked_clips``). If some of
+                the clips are among them, and not all, the scores of the others are added. Default: none.
 
         Returns:
             ``metric``, ``preset``, ``description``, ``warning``, ``settings``, ``metrics`` (prefixed name -> percent),
-            ``intervals`` (prefixed name -> 95 % interval over clips), ``categories`` and ``clips``.
+            ``intervals`` (prefixed name -> 95 % interval over clips), ``categories``, ``clips`` and ``leak_free``:
+            None, or ``leaked`` (names), ``num_clips`` (of the others), and their ``metrics`` and ``intervals``.
 
         Raises:
             RuntimeError: If nothing was evaluated yet.
         """
         if not self._scores:
             raise RuntimeError(f'{type(self).__name__}.report() needs an evaluation first (on the main process).')
-        prefixed = {f'{self.prefix}/{name}' if self.prefix else name: score for name, score in self._scores.items()}
+        clean = [clip for clip in self._clips if clip.video_id not in leaked]
+        leak_free = None
+        if 0 < len(clean) < len(self._clips):
+            names = [clip.video_id for clip in self._clips if clip.video_id in leaked]
+            leak_free = dict(leaked=names, num_clips=len(clean),
+                             **self._values(self.score_statistics(clean), num_samples, seed))
         return without_nan(dict(
-            metric=type(self).__name__, **self.describe_protocol(),
-            metrics={name: evaluate_statistic(*score) for name, score in prefixed.items()},
+            metric=type(self).__name__, **self.describe_protocol(), **self._values(self._scores, num_samples, seed),
+            categories=self.categories, clips=self.per_clip, leak_free=leak_free))
+
+    def _values(self, scores: Mapping[str, tuple[Statistic, int]], num_samples: int, seed: int) -> dict[str, dict]:
+        """``metrics`` and ``intervals`` under prefixed names."""
+        scores = {f'{self.prefix}/{name}' if self.prefix else name: score for name, score in scores.items()}
+        return dict(
+            metrics={name: evaluate_statistic(*score) for name, score in scores.items()},
             intervals={name: list(bootstrap_interval(*score, num_samples=num_samples, seed=seed))
-                       for name, score in prefixed.items()},
-            categories=self.categories, clips=self.per_clip))
+                       for name, score in scores.items()})
 
     @abstractmethod
     def measure_clip(self, video_id: str, sample: Mapping) -> ClipRecord:

@@ -235,6 +235,28 @@ def test_bad_settings(keywords, message):
         AVSMetric(**keywords)
 
 
+@pytest.mark.parametrize('settings', [{}, dict(preset='avsegformer'), dict(preset='dataset'), dict(preset='frame'),
+                                      dict(preset='batch_mean', group_size=3)])
+def test_scores_without_leaked_clips_are_those_of_the_others_alone(settings):
+    clips, alone, metric = binary_clips(), AVSMetric(**settings), AVSMetric(**settings)
+    evaluate(metric, clips)
+    names = [clips[i]['video_id'] for i in (1, 4)]
+    report = metric.report(num_samples=50, leaked={*names, 'a clip of another split'})
+    evaluate(alone, [clip for clip in clips if clip['video_id'] not in names])
+    expected = alone.report(num_samples=50)
+    clean = report['leak_free']
+    assert (clean['leaked'], clean['num_clips']) == (names, 5)
+    assert (clean['metrics'], clean['intervals']) == (expected['metrics'], expected['intervals'])
+    assert report['metrics'] == metric.report(num_samples=50)['metrics'] != clean['metrics']
+
+
+@pytest.mark.parametrize('leaked', [(), ('elsewhere', ), [f'clip_{index:02d}' for index in range(7)]])
+def test_no_second_column_where_all_or_none_are_leaked(leaked):
+    metric = AVSMetric()
+    evaluate(metric, binary_clips())
+    assert metric.report(num_samples=50, leaked=leaked)['leak_free'] is None
+
+
 def test_split_without_masks():
     clip = binary_clips()[0]
     clip['target'][:] = 255
