@@ -50,7 +50,10 @@ def main(argv: list[str] | None = None) -> int:
 
 def write_report(runner: Runner, out: str | None) -> None:
     """Print the table of every metric and, if asked, write the reports: one object, or a list if there are several."""
-    reports = [metric.report() for metric in runner.test_loop.evaluator.metrics if isinstance(metric, ClipMetric)]
+    find_leaks = getattr(runner.test_loop.dataloader.dataset, 'leaked_clips', set)
+    leaked = find_leaks()
+    reports = [metric.report(leaked=leaked) for metric in runner.test_loop.evaluator.metrics
+               if isinstance(metric, ClipMetric)]
     for report in reports:
         print(format_report(report))
     if out is not None:
