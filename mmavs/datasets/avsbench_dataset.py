@@ -17,6 +17,7 @@ from .errors import ClipDataError, DataFileError
 from .transforms import LoadClipFrames, LoadClipMasks, LogMelSpectrogram
 
 _LOADERS = (LoadClipFrames, LoadClipMasks, LogMelSpectrogram)
+SOUNDS = ('own', 'other_clip', 'other_category')
 BINARY_METAINFO = dict(classes=('background', 'sounding'), palette=[(0, 0, 0), (255, 190, 11)])
 
 
@@ -42,8 +43,8 @@ class AVSBenchDataset(BaseDataset):
             out, counts it and lists it in ``skipped``. With ``skip``, clips with missing or empty files are left out at
             the start; val and test clips are also decoded once at the start, and a training clip that turns out to
             be damaged later is replaced by another. Defaults to ``raise``.
-        sound_of (str): ``own``, or ``other_clip`` to give each clip the sound of the next one (on S4, the next one of
-            another category): a model that listens gets worse. Defaults to ``own``.
+        sound_of (str): ``own``; ``other_clip`` gives each clip the sound of the next one, ``other_category`` (S4 only)
+            that of the next one of another category: a model that listens gets worse. Defaults to ``own``.
         metainfo (dict, optional): Overrides ``classes`` and ``palette``. Defaults to None.
         indices (int | Sequence[int], optional): Keep only the first clips, or these. Defaults to None.
         serialize_data (bool): Keep the list of clips as bytes that workers share. Defaults to True.
@@ -76,11 +77,14 @@ class AVSBenchDataset(BaseDataset):
                  max_refetch: int = 100) -> None:
         for name, value, allowed in (('subset', subset, tuple(FOLDERS)), ('split', split, SPLITS),
                                      ('on_error', on_error, ('raise', 'skip')),
-                                     ('sound_of', sound_of, ('own', 'other_clip'))):
+                                     ('sound_of', sound_of, SOUNDS)):
             if value not in allowed:
                 raise ValueError(f'AVSBenchDataset: {name} must be one of {list(allowed)}, got {value!r}.')
         if leak_free and split == 'train':
             raise ValueError("AVSBenchDataset: leak_free leaves out val or test clips; split is 'train'.")
+        if sound_of == 'other_category' and subset != 's4':
+            raise ValueError(f"AVSBenchDataset: sound_of='other_category' needs the categories of s4; {subset} has "
+                             "none, use 'other_clip'.")
         self.subset = subset
         self.split = split
         self.leak_free = leak_free
@@ -161,15 +165,17 @@ class AVSBenchDataset(BaseDataset):
             self.skipped.append((video_id, reason))
             print_log(f'Clip {video_id!r} is left out: {reason}', logger='current', level=logging.WARNING)
 
-    def _other_clip(self, idx: int, category: str | None) -> dict:
-        """The next clip, or on S4 the next one of another category if there is one."""
-        if len(self) < 2:
-            raise ValueError("AVSBenchDataset: sound_of='other_clip' needs at least 2 clips, this data set has 1.")
+    def _other_clip(self, idx: int, category: str) -> dict:
+        """The clip whose sound clip ``idx`` gets."""
         following = (self.get_data_info((idx + step) % len(self)) for step in range(1, len(self)))
-        first = next(following)
-        if category is None or first['category'] != category:
-            return first
-        return next((clip for clip in following if clip['category'] != category), first)
+        if self.sound_of == 'other_category':
+            following = (clip for clip in following if clip['category'] != category)
+        other = next(following, None)
+        if other is None:
+            needed = '2 clips' if self.sound_of == 'other_clip' else '2 categories'
+            raise ValueError(f'AVSBenchDataset: sound_of={self.sound_of!r} needs at least {needed}, this data set has '
+                             '1.')
+        return other
 
     def prepare_data(self, idx: int) -> dict | None:
         """Runs the pipeline on clip ``idx``.
@@ -181,8 +187,8 @@ class AVSBenchDataset(BaseDataset):
             ClipDataError: The clip cannot be loaded.
         """
         info = self.get_data_info(idx)
-        if self.sound_of == 'other_clip':
-            other = self._other_clip(idx, info['category'] if self.subset == 's4' else None)
+        if self.sound_of != 'own':
+            other = self._other_clip(idx, info['category'])
             info.update({key: other[key] for key in ('audio_path', 'audio_logmel_path')})
         try:
             results = self.pipeline(info)

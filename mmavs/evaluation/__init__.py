@@ -1,6 +1,6 @@
 """Evaluation: pure functions, metrics for mmengine, bootstrap intervals and the result table."""
 
 from mmavs.evaluation.functional import f_measure, frame_iou, jaccard_index
-from mmavs.evaluation.metrics import AVSMetric, AVSSemanticMetric
+from mmavs.evaluation.metrics import AVSMetric, AVSSemanticMetric, FalsePositiveMetric
 
-__all__ = ['AVSMetric', 'AVSSemanticMetric', 'f_measure', 'frame_iou', 'jaccard_index']
+__all__ = ['AVSMetric', 'AVSSemanticMetric', 'FalsePositiveMetric', 'f_measure', 'frame_iou', 'jaccard_index']

@@ -155,14 +155,25 @@ def test_exchanged_sounds(shapes_root, subset):
     settings = dict(subset=subset, split='test', data_root=str(shapes_root), pipeline=TEST)
     own, other = AVSBenchDataset(**settings), AVSBenchDataset(sound_of='other_clip', **settings)
     sounds = [own[i]['inputs']['audio'] for i in range(3)]
-    categories = [own.get_data_info(i)['category'] for i in range(3)]
     for i in range(3):
         item = other[i]
         assert torch.equal(item['inputs']['img'], own[i]['inputs']['img'])
-        expected = (i + 1) % 3
-        if subset == 's4' and categories[expected] == categories[i] != categories[(i + 2) % 3]:
-            expected = (i + 2) % 3
-        assert torch.equal(item['inputs']['audio'], sounds[expected])
+        assert item['data_samples'].video_id == own[i]['data_samples'].video_id
+        assert torch.equal(item['inputs']['audio'], sounds[(i + 1) % 3])
+
+
+def test_sounds_of_other_categories(shapes_root):
+    settings = dict(subset='s4', split='train', data_root=str(shapes_root), pipeline=TEST)
+    own, other = AVSBenchDataset(**settings), AVSBenchDataset(sound_of='other_category', **settings)
+    categories = [own.get_data_info(i)['category'] for i in range(5)]
+    for i in range(5):
+        expected = next(j % 5 for j in range(i + 1, i + 5) if categories[j % 5] != categories[i])
+        assert torch.equal(other[i]['inputs']['audio'], own[expected]['inputs']['audio'])
+    alone = AVSBenchDataset(sound_of='other_category', categories=(categories[0], ), **settings)
+    with pytest.raises(ValueError, match='needs at least 2 categories'):
+        alone[0]
+    with pytest.raises(ValueError, match="needs the categories of s4; ms3 has none, use 'other_clip'"):
+        AVSBenchDataset(sound_of='other_category', **dict(settings, subset='ms3'))
 
 
 def test_exchanged_sounds_need_two_clips(shapes_root):

@@ -6,7 +6,8 @@ from .geometry import ClipRandomFlip, ClipRandomResizedCrop, ClipResize
 from .loading import LoadClipFrames, LoadClipMasks
 from .log_mel import vggish_log_mel
 from .photometric import ClipPhotoMetricDistortion
+from .replace_sound import ReplaceSound
 
 __all__ = [
     'ClipPhotoMetricDistortion', 'ClipRandomFlip', 'ClipRandomResizedCrop', 'ClipResize', 'LoadClipFrames',
-    'LoadClipMasks', 'LogMelSpectrogram', 'PackAVSInputs', 'vggish_log_mel']
+    'LoadClipMasks', 'LogMelSpectrogram', 'PackAVSInputs', 'ReplaceSound', 'vggish_log_mel']
