@@ -9,7 +9,7 @@ import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import DefaultScope, Registry, init_default_scope
 
-from mmavs import registry
+import mmavs.registry as registry
 from mmavs.utils.building import without_pretrained
 
 _REGISTRIES = [value for value in vars(registry).values() if isinstance(value, Registry) and value.scope == 'mmavs']

@@ -11,6 +11,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import mmengine.runner.runner
@@ -20,7 +21,7 @@ from mmengine.hooks import Hook
 
 from mmavs.engine.launch import prepare_distributed
 from mmavs.engine.runner import AVSRunner
-from tests.engine.toy import toy_config
+from tests.engine.toy import SignalAt, toy_config
 
 MOMENT = b'.'
 
@@ -45,8 +46,8 @@ class Moments(Hook):
         os.write(self.pipe, MOMENT)
 
 
-def fork_run(work_dir: Path, pipe: int | None = None, before: Callable | None = None, **config) -> int:
-    """Train in a forked process; returns its id."""
+def fork_run(work_dir: Path, hook: Callable[[], Hook] | None = None, before: Callable | None = None, **config) -> int:
+    """Train in a forked process, with a hook that is made there; returns its id."""
     child = os.fork()
     if child:
         return child
@@ -57,8 +58,8 @@ def fork_run(work_dir: Path, pipe: int | None = None, before: Callable | None = 
         cfg = toy_config(work_dir, resume=True, **config)
         prepare_distributed(cfg)
         runner = AVSRunner.from_cfg(cfg)
-        if pipe is not None:
-            runner.register_hook(Moments(pipe))
+        if hook is not None:
+            runner.register_hook(hook())
         runner.train()
         code = 0
     except SystemExit as error:
@@ -85,7 +86,7 @@ def kill(work_dir: Path, kills: int, seed: int) -> None:
     while True:
         by_epoch = training % 2 == 0
         reader, writer = os.pipe()
-        child = fork_run(work_dir / str(training), writer,
+        child = fork_run(work_dir / str(training), lambda pipe=writer: Moments(pipe),
                          checkpoint={} if by_epoch else dict(by_epoch=False, interval=2))
         os.close(writer)
         moments = draw.randint(1, 40) if done < kills else 10**9
@@ -108,14 +109,10 @@ def kill(work_dir: Path, kills: int, seed: int) -> None:
 def preempt(work_dir: Path) -> None:
     """Stop runs by SIGTERM to their whole process group, in an iteration and in a validation, then resume them."""
     assert exit_code(fork_run(work_dir / 'reference')) == 0
-    for workers, moments, name in ((0, 3, 'plain'), (2, 3, 'workers'), (2, 9, 'validation')):
-        folder = work_dir / name
-        reader, writer = os.pipe()
-        child = fork_run(folder, writer, before=os.setpgrp, workers=workers)
-        for _ in range(moments):
-            os.read(reader, 1)
-        os.killpg(child, signal.SIGTERM)
-        code = exit_code(child)
+    for name, workers, iteration, stage in (('plain', 0, 2, 'train'), ('workers', 2, 2, 'train'),
+                                            ('validation', 2, 6, 'val')):
+        folder, stop = work_dir / name, partial(SignalAt, iteration, stage, partial(os.killpg, 0, signal.SIGTERM))
+        code = exit_code(fork_run(folder, stop, before=os.setpgrp, workers=workers))
         files = sorted(path.name for path in folder.glob('epoch*.pth'))
         print(name, code, *files, exit_code(fork_run(folder, workers=workers)))
 
@@ -124,23 +121,16 @@ def gloo(work_dir: Path) -> None:
     """Runs of two processes: uninterrupted, stopped by SIGTERM to the second only, and with a poisoned clip."""
     for name in ('plain', 'preempt', 'preempt', 'nan'):
         folder = work_dir / name
-        stop = name == 'preempt' and not folder.exists()
+        stop = partial(SignalAt, 1) if name == 'preempt' and not folder.exists() else None
         with socket.socket() as free:
             free.bind(('127.0.0.1', 0))
             port = free.getsockname()[1]
-        reader, writer = os.pipe()
-        children = [_fork_rank(folder, rank, port, writer if rank == 1 else None) for rank in range(2)]
-        if stop:
-            for _ in range(2):
-                os.read(reader, 1)
-            os.kill(children[1], signal.SIGTERM)
-        os.close(writer)
+        children = [_fork_rank(folder, rank, port, stop if rank == 1 else None) for rank in range(2)]
         codes = [exit_code(child) for child in children]
-        os.close(reader)
         print(name, *codes, *sorted(path.name for path in folder.glob('epoch*.pth')))
 
 
-def _fork_rank(folder: Path, rank: int, port: int, pipe: int | None) -> int:
+def _fork_rank(folder: Path, rank: int, port: int, hook: Callable[[], Hook] | None) -> int:
     def before() -> None:
         os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE='2', MASTER_ADDR='127.0.0.1',
                           MASTER_PORT=str(port))
@@ -148,7 +138,7 @@ def _fork_rank(folder: Path, rank: int, port: int, pipe: int | None) -> int:
     if folder.name == 'nan':
         config = dict(dataset=dict(poisoned=(5, )), default_hooks=toy_config(folder).default_hooks)
         config['default_hooks'].invalid_loss.action = 'skip'
-    return fork_run(folder, pipe, before, launcher='pytorch', **config)
+    return fork_run(folder, hook, before, launcher='pytorch', **config)
 
 
 if __name__ == '__main__':

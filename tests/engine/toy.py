@@ -2,6 +2,8 @@
 
 import random
 import signal
+from collections.abc import Callable
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -114,15 +116,16 @@ def assert_same_weights(work_dir: Path, reference: Path, name: str = 'epoch_3.pt
 
 
 class SignalAt(Hook):
-    """Sends SIGTERM to this process at the beginning of an iteration of training or validation."""
+    """Sends SIGTERM, by default to this process, at the beginning of an iteration of training or validation."""
 
-    def __init__(self, iteration: int, stage: str = 'train') -> None:
-        self.iteration, self.stage = iteration, stage
+    def __init__(self, iteration: int, stage: str = 'train',
+                 send: Callable[[], None] = partial(signal.raise_signal, signal.SIGTERM)) -> None:
+        self.iteration, self.stage, self.send = iteration, stage, send
 
     def _before_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, mode: str = 'train') -> None:
         if mode == self.stage and runner.iter == self.iteration:
             self.iteration = -1
-            signal.raise_signal(signal.SIGTERM)
+            self.send()
 
 
 def train(work_dir: Path, hook: Hook | None = None, **config: Any) -> AVSRunner:
