@@ -3,6 +3,7 @@
 import io
 import os
 import pickle
+import shutil
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,8 @@ import numpy as np
 import soundfile
 import torch
 from PIL import Image
+
+from mmavs.datasets import AVSBenchDataset
 
 RATE = 16000
 
@@ -182,3 +185,19 @@ DAMAGES = {
     'hostile torch file': ('ms3', 'log-mel', hostile(saved), 'was refused: it needs more than tensors'),
     'hostile torch file of the old kind': ('ms3', 'log-mel', hostile(lambda x: saved(x, zipped=False)), 'was refused'),
 }
+
+
+def break_clip(root: Path, damage: str) -> tuple[str, Path]:
+    """Breaks clip 1 of the test split as a row of the table says; returns its name and the broken file."""
+    subset, file, harm, _ = DAMAGES[damage]
+    if file == 'painted mask':
+        for folder in list(root.rglob('labels_semantic')):
+            shutil.rmtree(folder)
+    info = AVSBenchDataset(subset=subset, split='test', data_root=str(root)).get_data_info(1)
+    if file in ('log-mel', 'both sounds'):
+        Path(info['audio_path']).unlink()
+    kind, which = file.removeprefix('last ').removeprefix('painted '), -1 if 'last' in file else 2
+    path = Path({'frame': info['img_path'][which], 'mask': info['seg_map_path'][which], 'sound': info['audio_path'],
+                 'log-mel': info['audio_logmel_path'], 'both sounds': info['audio_logmel_path']}[kind])
+    harm(path)
+    return info['video_id'], path

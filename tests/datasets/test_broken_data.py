@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from mmavs.datasets import AVSBenchDataset, ClipDataError, avsbench_dataset
 from mmavs.datasets.transforms import files, log_mel_cache
 from mmavs.engine.samplers import SeededDataset
-from tests.datasets.damage import DAMAGES, cut, hostile, pickled, remove, saved
+from tests.datasets.damage import DAMAGES, break_clip, cut, hostile, pickled, remove, saved
 
 LOAD = [dict(type='mmavs.LoadClipFrames'), dict(type='mmavs.LoadClipMasks'), dict(type='mmavs.LogMelSpectrogram'),
         dict(type='mmavs.PackAVSInputs')]
@@ -53,23 +53,6 @@ def warnings(tmp_path, monkeypatch):
 
 def build(root: Path, subset: str, **settings: Any) -> AVSBenchDataset:
     return AVSBenchDataset(**dict(dict(subset=subset, split='test', data_root=str(root), pipeline=LOAD), **settings))
-
-
-def break_clip(root: Path, damage: str) -> tuple[str, Path]:
-    """Breaks clip 1 of the test split; returns its name and the broken file."""
-    subset, file, harm, _ = DAMAGES[damage]
-    if file == 'painted mask':
-        for folder in list(root.rglob('labels_semantic')):
-            shutil.rmtree(folder)
-    info = build(root, subset).get_data_info(1)
-    if file in ('log-mel', 'both sounds'):
-        Path(info['audio_path']).unlink()
-    kind = file.removeprefix('last ').removeprefix('painted ')
-    path = Path({'frame': info['img_path'][-1 if 'last' in file else 2],
-                 'mask': info['seg_map_path'][-1 if 'last' in file else 2], 'sound': info['audio_path'],
-                 'log-mel': info['audio_logmel_path'], 'both sounds': info['audio_logmel_path']}[kind])
-    harm(path)
-    return info['video_id'], path
 
 
 def test_there_are_enough_rows():

@@ -34,7 +34,7 @@ def read_bytes(path: str) -> bytes:
     return content
 
 
-def _open_image(path: str) -> Image.Image:
+def open_image(path: str) -> Image.Image:
     """A fully decoded picture of a mode that has 8 bits or 1 bit per channel."""
     content = read_bytes(path)
     try:
@@ -60,7 +60,7 @@ def read_frame(path: str) -> np.ndarray:
     Raises:
         DataFileError: The file cannot be used; the message names it.
     """
-    return cv2.cvtColor(np.asarray(_open_image(path).convert('RGB')), cv2.COLOR_RGB2BGR)
+    return cv2.cvtColor(np.asarray(open_image(path).convert('RGB')), cv2.COLOR_RGB2BGR)
 
 
 def read_binary_mask(path: str) -> np.ndarray:
@@ -78,7 +78,7 @@ def read_binary_mask(path: str) -> np.ndarray:
     Raises:
         DataFileError: The file cannot be used; the message names it.
     """
-    image = _open_image(path)
+    image = open_image(path)
     threshold = 1 if image.mode in ('1', 'P', 'PA') else 128
     if image.mode in ('1', 'L', 'LA'):
         brightest = np.asarray(image.convert('L'))
@@ -102,7 +102,7 @@ def read_index_mask(path: str, num_classes: int = 71) -> np.ndarray:
     Raises:
         DataFileError: The file cannot be used; the message names it and the first wrong value.
     """
-    image = _open_image(path)
+    image = open_image(path)
     if image.mode == 'P':
         indices = np.asarray(image)
     else:
@@ -129,7 +129,7 @@ def read_palette_mask(path: str, num_classes: int = 71) -> np.ndarray:
     Raises:
         DataFileError: The file cannot be used; the message names it and the first colour outside the palette.
     """
-    colours = np.asarray(_open_image(path).convert('RGB')).astype(np.int32)
+    colours = np.asarray(open_image(path).convert('RGB')).astype(np.int32)
     codes = colours[..., 0] << 16 | colours[..., 1] << 8 | colours[..., 2]
     indices = _palette_lookup(num_classes)[codes]
     unknown = indices == 255
