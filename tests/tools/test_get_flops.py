@@ -1,8 +1,12 @@
 import json
+import subprocess
+import sys
 
 import pytest
 
-from tests.tools.loading import load_tool
+from mmavs.ops import load_extension
+from tests.ops.scan_cases import in_subprocess_environment
+from tests.tools.loading import ROOT, load_tool
 
 tool = load_tool('analysis_tools/get_flops.py')
 
@@ -37,6 +41,29 @@ def test_size_of_the_input_is_that_of_the_command_line(small_config, tmp_path, c
     found = json.loads(out.read_text())
     assert (found['height'], found['width']) == (32, 64)
     assert found['flops']['backbone.patch_embed1'] == 2 * 32 * 3 * 49 * 8 * 16
+
+
+def test_every_backend_counts_the_same_scans(small_config, tmp_path):
+    # In processes of their own: the native formulas are there only once the compiled library is loaded.
+    found = {}
+    for backend, suffix in (('torch', '_torch'), ('cpp', '')):
+        if backend == 'cpp' and load_extension() is not None:
+            continue
+        out = tmp_path / f'{backend}.json'
+        done = subprocess.run(
+            [sys.executable, str(ROOT / 'tools/analysis_tools/get_flops.py'), small_config, '--frames', '2', '--out',
+             str(out)], capture_output=True, text=True, check=False, timeout=300,
+            env=in_subprocess_environment(MMAVS_SCAN_BACKEND=backend))
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert 'Custom operators' not in done.stdout
+        found[backend] = json.loads(out.read_text())
+        scan = f'mmavs.cross_scan{suffix}_fwd'
+        assert found[backend]['by_operator'][scan] > 0
+        assert scan not in found[backend]['uncounted']
+        found[backend]['by_operator']['scan'] = found[backend]['by_operator'].pop(scan)
+    counts = list(found.values())
+    assert all((count['flops'], count['by_operator']) == (counts[0]['flops'], counts[0]['by_operator'])
+               for count in counts)
 
 
 @pytest.mark.parametrize(('arguments', 'message'), [
