@@ -120,6 +120,7 @@ def write_overlay_film(inferencer: AVSInferencer, path: str | Path, out: str | P
                     picture = np.concatenate([picture, strip.at(frame.seconds)])
             with timer('encode'):
                 film.write(picture, frame.seconds)
+        between.finish()
         copied = film.sound_copied
     return FilmReport(film.frames, between.count, 'none' if copied is None else 'copied' if copied else 'encoded')
 
@@ -137,6 +138,11 @@ class _Instants:
         while self.after is not None and self.after.seconds <= seconds:
             self.before, self.after = self.after, self._next()
         return self.before, self.after
+
+    def finish(self) -> None:
+        """Take the predictions for instants at which the last picture is still shown, after its own time."""
+        while self.after is not None:
+            self.before, self.after = self.after, self._next()
 
     def _next(self) -> InstantPrediction | None:
         prediction = next(self._predictions, None)

@@ -159,6 +159,16 @@ def test_instants_are_told_in_order(inferencer, film, tmp_path):
     assert report.instants == 14
 
 
+@pytest.mark.parametrize(('rate', 'seconds', 'fps', 'instants'), [(Fraction(1, 2), 6, 1, 6), (10, 2, 60, 120)])
+def test_instants_while_the_last_picture_is_shown_are_told(inferencer, tmp_path, rate, seconds, fps, instants):
+    # The last picture appears 2 s (0.1 s) before the end, and 2 (6) instants lie in that time.
+    source, told = write_film(tmp_path / 'slow.mp4', fps=rate, seconds=seconds), []
+    report = write_overlay_film(inferencer, source, tmp_path / 'out.mp4', FilmOptions(fps=fps), on_instant=told.append)
+    assert report.frames == rate * seconds
+    assert report.instants == instants
+    assert [prediction.index for prediction in told] == list(range(instants))
+
+
 def test_long_films_can_be_refused(monkeypatch, inferencer, film, tmp_path):
     assert write_overlay_film(inferencer, film, tmp_path / 'out.mp4', FilmOptions(longest=7.5)).frames == 70
     message = r'clip\.mp4 is longer than 5 s, the longest film that is taken here\.$'

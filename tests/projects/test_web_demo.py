@@ -9,6 +9,7 @@ import time
 import urllib.request
 import warnings
 import zipfile
+from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
 
@@ -62,6 +63,13 @@ def test_result_of_an_upload(service, tmp_path):
     assert all(picture.shape == (48, 64, 3) for picture, _ in result.pictures)
     share = 100 * np.mean([(mask > 0).mean() for mask in masks.values()])
     assert result.summary == f'30 frames, 3 masks; {share:.1f}% of the picture sounds on average.'
+
+
+def test_a_film_of_few_pictures_has_a_mask_for_every_second(service, tmp_path):
+    # One picture in two seconds: both instants of the last one lie after its own time.
+    result = service.predict(write_film(tmp_path / 'slow.mp4', fps=Fraction(1, 2), seconds=4), 'binary')
+    assert [caption for _, caption in result.pictures] == ['0.94 s', '1.94 s', '2.94 s', '3.94 s']
+    assert list(masks_of(result)) == ['0.png', '1.png', '2.png', '3.png']
 
 
 def test_the_upload_is_deleted_and_asked_for_again(service, tmp_path):
