@@ -16,10 +16,12 @@ class AVDataSample(SegDataSample):
         pred_sem_seg (PixelData): ``data`` of shape (T, H, W), uint8, in the same values without 255.
         pred_scores (PixelData): binary tasks only, ``data`` of shape (T, H, W), float32, the probability in [0, 1] that
             the pixel makes the sound.
+        seg_logits (PixelData): binary tasks only, ``data`` of shape (T, h, w), floating point, the logits at the
+            network's own size, from which ``pred_scores`` come.
 
     Meta information set by ``PackAVSInputs``: ``video_id``, ``category``, ``subset``, ``split``, ``img_path`` (list of
     T), ``seg_map_path`` (list of T, None where a frame has no label), ``audio_path``, ``ori_shape`` and ``img_shape``
-    as (H, W), ``flip``, ``flip_direction``.
+    as (H, W), ``flip`` (bool, or a list of T), ``flip_direction``.
     """
 
     @property

@@ -99,15 +99,16 @@ class AVSegmentor(EncoderDecoder):
 
         Args:
             inputs: As in :meth:`extract_feat`.
-            data_samples: One for each clip; ``ori_shape``, ``flip`` and ``flip_direction`` are read. Default: new ones,
-                predicted at the size of the logits.
+            data_samples: One for each clip; ``ori_shape``, ``flip`` (one value, or one for each frame) and
+                ``flip_direction`` are read. Default: new ones, predicted at the size of the logits.
 
         Returns:
             The samples with ``pred_sem_seg.data`` (T, H, W) uint8 and, from a head with one channel,
-            ``pred_scores.data`` (T, H, W) float32, the probability of sounding.
+            ``pred_scores.data`` (T, H, W) float32, the probability of sounding, and ``seg_logits.data`` (T, h, w), the
+            head's own logits, not flipped, for a metric that scores at another size than the masks'.
 
         Raises:
-            ValueError: If there are not as many samples as clips.
+            ValueError: If there are not as many samples as clips, or ``flip`` or ``flip_direction`` do not fit.
         """
         lengths = check_clip_lengths(inputs.get('clip_lengths'), inputs['img'].shape[0])
         samples = list(data_samples) if data_samples is not None else [AVDataSample() for _ in lengths]
@@ -138,13 +139,13 @@ class AVSegmentor(EncoderDecoder):
 
     def _fill_prediction(self, sample: AVDataSample, logits: Tensor) -> None:
         """Write one clip's prediction into its sample; logits of shape (T, C, h, w)."""
+        logits = _undo_flips(logits, sample.get('flip', False), sample.get('flip_direction'))
         size = tuple(sample.get('ori_shape', logits.shape[2:]))[:2]
         masks = torch.empty((len(logits), *size), dtype=torch.uint8, device=logits.device)
         scores = torch.empty(masks.shape, device=logits.device) if logits.shape[1] == 1 else None
         # Frame by frame: the logits of 71 classes at original size are large.
-        for t, frame in enumerate(logits.float()):
-            if sample.get('flip', False):
-                frame = frame.flip(_flip_dims(sample.get('flip_direction', 'horizontal')))
+        for t, frame in enumerate(logits):
+            frame = frame.float()
             if frame.shape[1:] != size:
                 frame = F.interpolate(frame[None], size=size, mode='bilinear', align_corners=False)[0]
             if scores is None:
@@ -155,9 +156,26 @@ class AVSegmentor(EncoderDecoder):
         sample.pred_sem_seg = PixelData(data=masks)
         if scores is not None:
             sample.pred_scores = PixelData(data=scores)
+            sample.seg_logits = PixelData(data=logits[:, 0])
 
 
-def _flip_dims(direction: str) -> tuple[int, ...]:
+def _undo_flips(logits: Tensor, flip: bool | Sequence[bool], direction: str | None) -> Tensor:
+    """Flip frames back.
+
+    Args:
+        logits: Shape (T, C, h, w).
+        flip: Whether the clip was flipped, or one value for each frame.
+        direction: ``'horizontal'``, ``'vertical'`` or ``'diagonal'``; None, where nothing was flipped.
+
+    Returns:
+        Shape (T, C, h, w); ``logits`` themselves where nothing was flipped.
+    """
+    flips = [flip] * len(logits) if isinstance(flip, bool) else list(flip)
+    if len(flips) != len(logits):
+        raise ValueError(f'flip must be one bool or one for each of the {len(logits)} frames, but got {flips}')
+    if not any(flips):
+        return logits
     if direction not in FLIP_DIMS:
         raise ValueError(f'flip_direction must be one of {tuple(FLIP_DIMS)}, but got {direction!r}')
-    return FLIP_DIMS[direction]
+    return torch.stack([frame.flip(FLIP_DIMS[direction]) if flipped else frame
+                        for frame, flipped in zip(logits, flips, strict=True)])

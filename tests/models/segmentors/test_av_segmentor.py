@@ -5,9 +5,12 @@ import torch
 from mmengine.structures import PixelData
 from torch import nn
 
+from mmavs.evaluation import AVSMetric
 from mmavs.models.segmentors.av_segmentor import AVSegmentor
 from mmavs.registry import MODELS
 from mmavs.structures import AVDataSample
+
+from ...evaluation import slow_reference as slow
 
 
 @MODELS.register_module()
@@ -102,10 +105,53 @@ def test_flips_are_undone(direction, dims):
     assert torch.equal(model.test_step(data)[0].pred_scores.data, plain.flip(dims))
 
 
-def test_unknown_flip():
-    data = make_data([1], flip=True, flip_direction='around')
-    with pytest.raises(ValueError, match=r"flip_direction must be one of .* but got 'around'"):
-        build().eval().test_step(data)
+def test_flips_of_single_frames_are_undone():
+    model, data = build().eval(), make_data([3])
+    plain = model.test_step(data)[0].pred_scores.data.clone()
+    data['data_samples'][0].set_metainfo(dict(flip=[True, False, True], flip_direction='horizontal'))
+    expected = torch.stack([plain[0].flip(1), plain[1], plain[2].flip(1)])
+    assert torch.equal(model.test_step(data)[0].pred_scores.data, expected)
+    assert not torch.equal(expected[1], expected[1].flip(1))
+    # What ClipRandomFlip(per_frame=True) says of a clip without any flip.
+    data['data_samples'][0].set_metainfo(dict(flip=[False] * 3, flip_direction=None))
+    assert torch.equal(model.test_step(data)[0].pred_scores.data, plain)
+
+
+@pytest.mark.parametrize(('meta', 'message'), [
+    (dict(flip=True, flip_direction='around'), r"flip_direction must be one of .* but got 'around'"),
+    (dict(flip=[True, False], flip_direction='horizontal'), r'one for each of the 1 frames, but got \[True, False\]'),
+])
+def test_unfitting_flips(meta, message):
+    with pytest.raises(ValueError, match=message):
+        build().eval().test_step(make_data([1], **meta))
+
+
+def test_scores_at_another_size_come_from_the_logits_of_the_head(monkeypatch):
+    """Logits of 64 x 64 and masks of 28 x 28, scored at 64: as if the masks' size had never been in between."""
+    generator = torch.Generator().manual_seed(0)
+    model, data = build().eval(), make_data([2, 3], size=28, flip=True, flip_direction='horizontal')
+    coarse = nn.functional.interpolate(torch.randn(5, 1, 7, 7, generator=generator), size=64, mode='bilinear')
+    logits = coarse + torch.randn(5, 1, 64, 64, generator=generator)
+    monkeypatch.setattr(model, 'encode_decode', lambda inputs: logits)
+    masks = (coarse.flip(3)[:, 0, 4:60:2, 4:60:2] > 0.3).byte()
+    scores = {}
+    for name in ('with logits', 'without'):
+        metric = AVSMetric(eval_size=64)
+        samples = model.test_step(data)
+        for index, (sample, target) in enumerate(zip(samples, masks.split([2, 3]), strict=True)):
+            if name == 'without':
+                del sample.seg_logits
+            sample.gt_sem_seg = PixelData(data=target)
+            sample.set_metainfo(dict(video_id=f'clip {index}'))
+            metric.process(None, [sample.to_dict()])
+        scores[name] = metric.evaluate(2)
+    truth = nn.functional.interpolate(masks[:, None].float(), size=64, mode='nearest')[:, 0]
+    frames = list(zip(logits.flip(3)[:, 0].sigmoid(), truth, strict=True))
+    expected = [100 * sum(slow.iou_of_frame(*frame) for frame in frames) / 5,
+                50 * (slow.f_of_frames(frames[:2]) + slow.f_of_frames(frames[2:]))]
+    assert [scores['with logits'][name] for name in ('avs/J', 'avs/F')] == pytest.approx(expected, abs=1e-9)
+    # Twice resized, the noise is smoothed away: the score is far too good.
+    assert scores['without']['avs/J'] > expected[0] + 5
 
 
 def test_a_clip_does_not_depend_on_its_batch():
@@ -148,6 +194,7 @@ def test_semantic_head_predicts_classes_without_scores():
     logits = model(**model.data_preprocessor(data), mode='tensor')
     assert torch.equal(samples[1].pred_sem_seg.data, logits[1:].argmax(1).byte())
     assert 'pred_scores' not in samples[1]
+    assert 'seg_logits' not in samples[1]
 
 
 def test_predicts_without_samples_and_without_clip_lengths():
