@@ -1,13 +1,21 @@
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
 from uuid import uuid4
 
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from mmengine.structures import BaseDataElement, PixelData
 from PIL import Image
 
 from mmavs.registry import VISUALIZERS
 from mmavs.visualization import AVSLocalVisualizer, contact_sheet
+
+RUNTIME = Path(__file__).resolve().parents[2] / 'configs' / '_base_' / 'default_runtime.py'
 
 
 def sample(num_frames=3, **meta):
@@ -72,3 +80,35 @@ def test_add_datasample_writes_the_file_or_the_backends(frames, tmp_path):
 def test_defaults_are_binary():
     visualizer = AVSLocalVisualizer()
     assert visualizer.dataset_meta['classes'] == ['background', 'sounding']
+
+
+@pytest.mark.parametrize('installed', [True, False])
+def test_configs_write_tensorboard_curves_where_it_is_installed(installed, tmp_path, monkeypatch):
+    written = []
+
+    class SummaryWriter:
+        def __init__(self, folder):
+            self.folder = folder
+
+        def add_scalar(self, name, value, step):
+            written.append((self.folder, name, value, step))
+
+    # Neither case depends on what is installed here: a package by this name, or its absence, is put in.
+    monkeypatch.setitem(sys.modules, 'tensorboard', None)
+    if installed:
+        monkeypatch.delitem(sys.modules, 'tensorboard')
+        (tmp_path / 'tensorboard').mkdir()
+        (tmp_path / 'tensorboard' / '__init__.py').touch()
+        monkeypatch.syspath_prepend(str(tmp_path))
+    writers = ModuleType('torch.utils.tensorboard')
+    writers.SummaryWriter = SummaryWriter
+    monkeypatch.setitem(sys.modules, 'torch.utils.tensorboard', writers)
+    cfg = Config.fromfile(RUNTIME)
+    assert [backend.type for backend in cfg.vis_backends] == [
+        'LocalVisBackend', *['TensorboardVisBackend'] * installed]
+    init_default_scope(cfg.default_scope)
+    build(**{**cfg.visualizer, 'name': f'test_{uuid4()}', 'save_dir': str(tmp_path / 'run')}).add_scalars(
+        {'loss': 0.5}, step=7)
+    folder = tmp_path / 'run' / 'vis_data'
+    assert written == [(str(folder), 'loss', 0.5, 7)] * installed
+    assert json.loads((folder / 'scalars.json').read_text()) == {'loss': 0.5, 'step': 7}
