@@ -10,12 +10,14 @@ import numpy as np
 
 from .media_file import MediaError, import_av, reason
 from .sound_track import ENCODER, SoundTrack
+from .yuv_matrix import tag, usual_matrix
 
 # The first that this FFmpeg has is taken.
 VIDEO_CODECS = {'.webm': ('libvpx-vp9', 'libvpx')}
 DEFAULT_CODECS = ('libx264', 'libopenh264', 'mpeg4')
 CODEC_OPTIONS = {
-    'libx264': {'crf': '20', 'preset': 'veryfast'},
+    # Without B-frames, whose decoding times move the end of a film of variable rate in MP4.
+    'libx264': {'crf': '20', 'preset': 'veryfast', 'bf': '0'},
     'libvpx-vp9': {'crf': '32', 'deadline': 'realtime', 'cpu-used': '6', 'row-mt': '1'},
     'libvpx': {'crf': '10', 'deadline': 'realtime', 'cpu-used': '6'},
     'mpeg4': {'qscale': '3'},
@@ -72,6 +74,8 @@ class FilmWriter:
         if height % 2 or width % 2:
             picture = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode='edge')
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format='rgb24')
+        frame = self._to_yuv.reformat(frame, format='yuv420p', dst_colorspace=usual_matrix(frame.height),
+                                      dst_color_range=av.video.reformatter.ColorRange.MPEG)
         frame.pts = max(self._last + 1, round(seconds * CLOCK))
         frame.time_base = Fraction(1, CLOCK)
         self._last = frame.pts
@@ -125,6 +129,8 @@ class FilmWriter:
         context.width, context.height = self.size[1] + self.size[1] % 2, self.size[0] + self.size[0] % 2
         context.pix_fmt = 'yuv420p'
         context.time_base = Fraction(1, CLOCK)
+        tag(context)
+        self._to_yuv = av.video.reformatter.VideoReformatter()
         if pixel_aspect != 1:
             context.sample_aspect_ratio = Fraction(pixel_aspect).limit_denominator(255)
         if sound_of is not None:

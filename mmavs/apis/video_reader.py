@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .media_file import LONGEST_GAP, MediaError, decoded, import_av, open_media, zero_time
+from .yuv_matrix import matrix_of
 
 if TYPE_CHECKING:
     import av
@@ -62,11 +63,14 @@ class TimedFrame:
 def to_rgb(picture: 'av.VideoFrame', info: VideoInfo) -> np.ndarray:
     """Convert and turn a decoded picture; one of another size than the film's first is resized.
 
+    Colours are read by the picture's own tag, or by :func:`~mmavs.apis.yuv_matrix.usual_matrix` where it has none.
+
     Returns:
         Shape (info.height, info.width, 3), uint8, RGB.
     """
     size = (info.width, info.height) if info.rotation % 180 == 0 else (info.height, info.width)
-    array = picture.reformat(width=size[0], height=size[1], format='rgb24').to_ndarray()
+    array = picture.reformat(width=size[0], height=size[1], format='rgb24',
+                             src_colorspace=matrix_of(picture)).to_ndarray()
     return np.ascontiguousarray(np.rot90(array, info.rotation // 90)) if info.rotation else array
 
 

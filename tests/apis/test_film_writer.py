@@ -38,6 +38,21 @@ def test_variable_times_are_kept(tmp_path):
     assert [time for time, _ in read_pictures(tmp_path / 'a.mp4')] == pytest.approx([float(t) for t in times], abs=1e-4)
 
 
+@pytest.mark.parametrize('suffix', ['.mp4', '.m4v', '.mov', '.mkv', '.webm'])
+@pytest.mark.parametrize(('times', 'end'), [([Fraction(k, 10) for k in range(20)], 2),
+                                            ([Fraction(k * k, 100) for k in range(20)], 3.71)])
+def test_length_of_the_film(tmp_path, suffix, times, end):
+    # The last picture is shown for a tenth of a second, as the mean rate says.
+    path = tmp_path / f'a{suffix}'
+    write(path, times)
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        assert container.duration / 1e6 == pytest.approx(end, abs=2e-3)
+        if suffix in ('.mp4', '.m4v', '.mov'):
+            assert float(stream.duration * stream.time_base) == pytest.approx(end, abs=2e-3)
+    assert [time for time, _ in read_pictures(path)] == pytest.approx([float(t) for t in times], abs=2e-3)
+
+
 def test_odd_sizes_get_a_column_and_a_row(tmp_path):
     write(tmp_path / 'a.mp4', [0, 1], size=(47, 63))
     assert read_pictures(tmp_path / 'a.mp4')[0][1].shape == (48, 64, 3)
