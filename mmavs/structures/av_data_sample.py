@@ -21,7 +21,7 @@ class AVDataSample(SegDataSample):
 
     Meta information set by ``PackAVSInputs``: ``video_id``, ``category``, ``subset``, ``split``, ``img_path`` (list of
     T), ``seg_map_path`` (list of T, None where a frame has no label), ``audio_path``, ``ori_shape`` and ``img_shape``
-    as (H, W), ``flip`` (bool, or a list of T), ``flip_direction``.
+    as (H, W), ``flip`` (bool, or a list of T), ``flip_direction``; ``sound`` where ``LogMelSpectrogram`` keeps it.
     """
 
     @property

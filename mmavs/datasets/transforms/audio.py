@@ -10,7 +10,7 @@ from mmavs.registry import TRANSFORMS
 
 from .audio_files import decode_sound, read_pickled_log_mel
 from .files import read_bytes
-from .log_mel import LOG_MEL_SILENCE, SAMPLE_RATE, num_samples, vggish_log_mel
+from .log_mel import LOG_MEL_SILENCE, SAMPLE_RATE, mono_sound, num_samples, vggish_log_mel
 from .log_mel_cache import LogMelCache
 
 PAD_MODES = ('silence', 'repeat', 'zero_logmel')
@@ -29,17 +29,21 @@ class LogMelSpectrogram(BaseTransform):
             ``repeat`` repeats the last example, ``zero_logmel`` appends zeros (which is loud). The last two are what
             published code does. Defaults to ``silence``.
         cache_dir (str, optional): Folder where log-mels of sound files are kept. Defaults to None: no cache.
+        keep_sound (bool): Also set ``sound``, what the log-mel was computed from: shape (n,), float32, mono at 16 kHz,
+            cut to T seconds; None where the log-mel itself is the file. It takes time and memory, so it is for looking
+            at the data. Defaults to False.
 
     Raises:
         ValueError: Unknown ``pad``.
         DataFileError: There is no sound, it cannot be read, or it is empty; the message names the file.
     """
 
-    def __init__(self, pad: str = 'silence', cache_dir: str | None = None) -> None:
+    def __init__(self, pad: str = 'silence', cache_dir: str | None = None, keep_sound: bool = False) -> None:
         if pad not in PAD_MODES:
             raise ValueError(f'LogMelSpectrogram: pad must be one of {list(PAD_MODES)}, got {pad!r}.')
         self.pad = pad
         self.cache_dir = cache_dir
+        self.keep_sound = keep_sound
         self._cache = None if cache_dir is None else LogMelCache(cache_dir)
 
     def transform(self, results: dict) -> dict:
@@ -57,7 +61,20 @@ class LogMelSpectrogram(BaseTransform):
             paths = [path for path in (sound, pickled) if path is not None]
             raise DataFileError(f'{" and ".join(paths) or "audio_path"} do{"" if len(paths) == 2 else "es"} not exist: '
                                 'the clip has no sound.')
+        if self.keep_sound:
+            results['sound'] = self._heard(results, count)
         return results
+
+    @staticmethod
+    def _heard(results: dict, count: int) -> np.ndarray | None:
+        """The sound of ``count`` seconds below the log-mel, or None where only the log-mel is known."""
+        waveform, rate = results.get('waveform'), results.get('sample_rate')
+        if waveform is None:
+            path = results.get('audio_path')
+            if path is None:
+                return None
+            waveform, rate = decode_sound(read_bytes(path), path, seconds=count + 2)
+        return mono_sound(waveform, rate)[:count * SAMPLE_RATE].astype(np.float32)
 
     def _from_file(self, path: str, count: int) -> np.ndarray:
         content = read_bytes(path)
@@ -97,4 +114,5 @@ class LogMelSpectrogram(BaseTransform):
         return np.pad(log_mel, ((0, lacking), (0, 0), (0, 0), (0, 0)), constant_values=value)
 
     def __repr__(self) -> str:
-        return f'{type(self).__name__}(pad={self.pad!r}, cache_dir={self.cache_dir!r})'
+        return (f'{type(self).__name__}(pad={self.pad!r}, cache_dir={self.cache_dir!r}, '
+                f'keep_sound={self.keep_sound})')

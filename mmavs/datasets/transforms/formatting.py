@@ -33,8 +33,8 @@ class PackAVSInputs(BaseTransform):
 
     def __init__(self,
                  meta_keys: Sequence[str] = ('video_id', 'sample_idx', 'category', 'subset', 'split', 'img_path',
-                                             'seg_map_path', 'audio_path', 'ori_shape', 'img_shape', 'flip',
-                                             'flip_direction')) -> None:
+                                             'seg_map_path', 'audio_path', 'sound', 'ori_shape', 'img_shape',
+                                             'flip', 'flip_direction')) -> None:
         self.meta_keys = tuple(meta_keys)
 
     def transform(self, results: dict) -> dict:

@@ -40,6 +40,27 @@ def vggish_log_mel(waveform: np.ndarray, sample_rate: int) -> np.ndarray:
         np.ndarray: Shape (num_examples, 96, 64), float32; 5 examples for 5 s, 10 for 10 s, none below 0.975 s.
 
     Raises:
+        As :func:`mono_sound`.
+    """
+    mono = mono_sound(waveform, sample_rate)
+    windows = _windows(mono)
+    magnitude = np.abs(np.fft.rfft(windows * _hann(), n=FFT_LENGTH, axis=1))
+    log_mel = np.log(magnitude @ mel_weights() + LOG_OFFSET)
+    count = len(log_mel) // EXAMPLE_FRAMES
+    return log_mel[:count * EXAMPLE_FRAMES].reshape(count, EXAMPLE_FRAMES, MEL_BANDS).astype(np.float32)
+
+
+def mono_sound(waveform: np.ndarray, sample_rate: int) -> np.ndarray:
+    """The sound as VGGish hears it: mono, at 16 kHz.
+
+    Args:
+        waveform (np.ndarray): Floats in [-1, 1], shape (n,) or (n, channels); channels are averaged.
+        sample_rate (int): In Hz; other rates than 16000 are resampled.
+
+    Returns:
+        np.ndarray: Shape (m,), float64.
+
+    Raises:
         TypeError: Integer samples.
         ValueError: Not (n,) or (n, channels), a rate that is not positive, or values that are not finite.
     """
@@ -59,11 +80,7 @@ def vggish_log_mel(waveform: np.ndarray, sample_rate: int) -> np.ndarray:
     if sample_rate != SAMPLE_RATE and len(mono):
         # librosa.resample gives the same numbers, but compiles for seconds in every worker that first calls it.
         mono = soxr.resample(mono, sample_rate, SAMPLE_RATE, quality='HQ')
-    windows = _windows(mono)
-    magnitude = np.abs(np.fft.rfft(windows * _hann(), n=FFT_LENGTH, axis=1))
-    log_mel = np.log(magnitude @ mel_weights() + LOG_OFFSET)
-    count = len(log_mel) // EXAMPLE_FRAMES
-    return log_mel[:count * EXAMPLE_FRAMES].reshape(count, EXAMPLE_FRAMES, MEL_BANDS).astype(np.float32)
+    return mono
 
 
 def _windows(mono: np.ndarray) -> np.ndarray:

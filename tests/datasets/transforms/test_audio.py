@@ -144,4 +144,28 @@ def test_settings_are_checked_and_printed():
     with pytest.raises(ValueError, match=r"pad must be one of \['silence', 'repeat', 'zero_logmel'\], got 'zeros'"):
         LogMelSpectrogram(pad='zeros')
     built = TRANSFORMS.build(dict(type='mmavs.LogMelSpectrogram', pad='repeat'))
-    assert repr(built) == "LogMelSpectrogram(pad='repeat', cache_dir=None)"
+    assert repr(built) == "LogMelSpectrogram(pad='repeat', cache_dir=None, keep_sound=False)"
+
+
+@pytest.mark.parametrize(('rate', 'seconds'), [(RATE, 7), (44100, 7), (RATE, 2.5)])
+def test_the_sound_below_the_log_mel_is_kept_when_asked(tmp_path, rate, seconds):
+    assert 'sound' not in LogMelSpectrogram()(clip(tmp_path, seconds, rate=rate))
+    cache = str(tmp_path / 'cache')
+    for transform in (LogMelSpectrogram(keep_sound=True), LogMelSpectrogram(cache_dir=cache, keep_sound=True),
+                      LogMelSpectrogram(cache_dir=cache, keep_sound=True)):
+        found = transform(clip(tmp_path, seconds, rate=rate))
+        assert (found['sound'].shape, found['sound'].dtype) == ((round(min(seconds, 5) * RATE), ), np.float32)
+        # It is what the network gets: the same log-mel comes of it.
+        again = LogMelSpectrogram()(dict(img_path=['f'] * 5, waveform=found['sound'], sample_rate=RATE))
+        assert again['audio'] == pytest.approx(found['audio'], abs=2e-3)
+
+
+def test_the_kept_sound_is_the_one_that_takes_the_files_place(tmp_path):
+    stereo = np.stack([noise(5), np.zeros(5 * RATE, np.float32)], axis=1)
+    results = dict(clip(tmp_path, 5), waveform=stereo, sample_rate=RATE)
+    assert LogMelSpectrogram(keep_sound=True)(results)['sound'] == pytest.approx(noise(5) / 2)
+
+
+def test_no_sound_is_kept_of_a_stored_log_mel(tmp_path):
+    results = with_pickle(tmp_path, dict(img_path=['f'] * 5, audio_path=None))
+    assert LogMelSpectrogram(keep_sound=True)(results)['sound'] is None

@@ -43,6 +43,12 @@ def test_the_place_in_the_dataset_follows_the_sample():
     assert PackAVSInputs()(loaded(sample_idx=7))['data_samples'].sample_idx == 7
 
 
+def test_a_kept_sound_goes_with_the_sample():
+    assert 'sound' not in PackAVSInputs()(loaded())['data_samples'].metainfo
+    sound = np.arange(3, dtype=np.float32)
+    assert PackAVSInputs()(loaded(sound=sound))['data_samples'].sound.tolist() == [0, 1, 2]
+
+
 def test_meta_keys_can_be_chosen():
     sample = PackAVSInputs(meta_keys=('split', ))(loaded())['data_samples']
     assert dict(sample.metainfo_items()) == {'split': 'test'}
