@@ -81,6 +81,27 @@ def paint(row: int, column: int, value: Any) -> Callable[[Path], None]:
     return harm
 
 
+def lossy(path: Path) -> None:
+    """Saves a picture as a JPEG under its old name."""
+    Image.open(path).convert('L').save(path, format='JPEG', quality=90)
+
+
+def photo(path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path)
+
+
+def greys(*values: int) -> Callable[[Path], None]:
+    """A mask of mode L of 64x64 pixels: all of the first value, but one pixel of each of the others."""
+
+    def harm(path: Path) -> None:
+        pixels = np.full((64, 64), values[0], dtype=np.uint8)
+        pixels[0, 1:len(values)] = values[1:]
+        Image.fromarray(pixels).save(path)
+
+    return harm
+
+
 def sound(samples: np.ndarray, rate: int = RATE, subtype: str = 'PCM_16', form: str = 'WAV') -> Callable[[Path], None]:
     def harm(path: Path) -> None:
         file = io.BytesIO()
@@ -149,6 +170,14 @@ DAMAGES = {
     'mask turned on its side': ('avss', 'mask', picture('L', (64, 85)), 'is 64x85 pixels, its frame 85x64'),
     'mask of floats': ('ms3', 'mask', picture('F', (64, 64), form='TIFF'), "has the pixel format 'F'"),
     'mask that links to itself': ('s4', 'mask', loop, 'cannot be read: Too many levels'),
+    'mask of 0 and 100': ('ms3', 'mask', greys(0, 100), r'holds the values 100 beside 0; a binary mask holds 0 and 1'),
+    'mask of class indices in a binary set': ('s4', 'mask', greys(0, 2), 'holds the values 2 beside 0'),
+    'mask of both conventions': ('ms3', 'mask', greys(1, 0, 255), 'holds the values 1, 255 beside 0'),
+    'mask of dark red': ('ms3', 'mask', picture('RGB', (64, 64), (64, 0, 0)), r'\(mode RGB\) holds the values 64'),
+    'mask that is a photo': ('s4', 'mask', photo, r'holds the values \d+, \d+, \d+ and \d+ more'),
+    'mask that is a photo of 256 colours': (
+        'ms3', 'mask', lambda path: (photo(path), Image.open(path).quantize(256).save(path)), r'\(mode P\) holds the'),
+    'mask after a lossy copy': ('ms3', 'mask', lossy, r"more beside 0; .*other_values='threshold'"),
     'class index out of range': ('avss', 'mask', paint(3, 4, 71), 'holds the class index 71; indices run from 0 to 70'),
     'ignore label in a mask': ('avss', 'mask', paint(3, 4, 255), 'holds the class index 255'),
     'colours in a mask of indices': ('avss', 'mask', picture('RGB', (85, 64), (128, 0, 0)), 'holds colours'),

@@ -63,14 +63,17 @@ def read_frame(path: str) -> np.ndarray:
     return cv2.cvtColor(np.asarray(open_image(path).convert('RGB')), cv2.COLOR_RGB2BGR)
 
 
-def read_binary_mask(path: str) -> np.ndarray:
+def read_binary_mask(path: str, other_values: str = 'raise') -> np.ndarray:
     """Where something sounds, from any of the formats that AVSBench's S4 and MS3 masks come in.
 
-    Foreground is any channel above 0 for modes 1 and P (after its palette), and any channel from 128 up for L and RGB;
-    a mask of L or RGB that holds nothing above 1 is read as {0, 1}.
+    Foreground is any channel above 0. The brightest channels of modes L and RGB must be 0 and 1, or 0 and 255; modes 1
+    and P may paint the foreground in any one brightness, which their palette chooses.
 
     Args:
         path (str): PNG file of mode 1, L, P or RGB.
+        other_values (str): What to do with other values: ``raise``, or ``threshold``, which takes 128 and above as
+            foreground. Defaults to ``raise``: where {0, 1} and {0, 255} are all that is published, other values say
+            that the file is no mask or was spoiled, and no threshold is right for both.
 
     Returns:
         np.ndarray: Shape (H, W), uint8: 0 or 1.
@@ -79,14 +82,20 @@ def read_binary_mask(path: str) -> np.ndarray:
         DataFileError: The file cannot be used; the message names it.
     """
     image = open_image(path)
-    threshold = 1 if image.mode in ('1', 'P', 'PA') else 128
     if image.mode in ('1', 'L', 'LA'):
         brightest = np.asarray(image.convert('L'))
     else:
         brightest = np.asarray(image.convert('RGB')).max(axis=2)
-    if brightest.max(initial=0) <= 1:
-        threshold = 1
-    return (brightest >= threshold).astype(np.uint8)
+    levels = np.flatnonzero(np.bincount(brightest.ravel(), minlength=256)[1:]) + 1
+    painted = image.mode in ('1', 'P', 'PA')
+    if len(levels) <= 1 and (painted or set(levels.tolist()) <= {1, 255}):
+        return (brightest > 0).astype(np.uint8)
+    if other_values == 'threshold':
+        return (brightest >= 128).astype(np.uint8)
+    shown = ', '.join(map(str, levels[:3])) + (f' and {len(levels) - 3} more' if len(levels) > 3 else '')
+    raise DataFileError(f'{path} (mode {image.mode}) holds the values {shown} beside 0; a binary mask holds 0 and 1, '
+                        "or 0 and 255: restore it, or set LoadClipMasks(other_values='threshold') to read 128 and "
+                        'above as foreground.')
 
 
 def read_index_mask(path: str, num_classes: int = 71) -> np.ndarray:

@@ -1,12 +1,14 @@
 """Loads the frames and the masks of a clip of T frames."""
 
+from functools import partial
+
 import numpy as np
 from mmcv.transforms import BaseTransform
 
 from mmavs.datasets.errors import DataFileError
 from mmavs.registry import TRANSFORMS
 
-from .files import MASK_READERS, read_frame
+from .files import MASK_READERS, read_binary_mask, read_frame
 
 IGNORE_INDEX = 255
 
@@ -51,24 +53,30 @@ class LoadClipMasks(BaseTransform):
     Args:
         size_mismatch (str): What to do with a mask that is not of the frames' size: ``raise``, or ``resize`` (nearest
             neighbour). Defaults to ``raise``.
+        other_values (str): What to do with a binary mask that holds more than 0 and 1, or 0 and 255, e.g. after a lossy
+            copy: ``raise``, or ``threshold``, which takes 128 and above as foreground. Defaults to ``raise``.
 
     Raises:
-        ValueError: Unknown ``size_mismatch``.
+        ValueError: Unknown ``size_mismatch`` or ``other_values``.
         DataFileError: A mask is missing, damaged, of another size, or holds values outside the classes; the message
             names the file.
     """
 
-    def __init__(self, size_mismatch: str = 'raise') -> None:
-        if size_mismatch not in ('raise', 'resize'):
-            raise ValueError(f"LoadClipMasks: size_mismatch must be 'raise' or 'resize', got {size_mismatch!r}.")
+    def __init__(self, size_mismatch: str = 'raise', other_values: str = 'raise') -> None:
+        for name, value, cure in (('size_mismatch', size_mismatch, 'resize'),
+                                  ('other_values', other_values, 'threshold')):
+            if value not in ('raise', cure):
+                raise ValueError(f"LoadClipMasks: {name} must be 'raise' or {cure!r}, got {value!r}.")
         self.size_mismatch = size_mismatch
+        self.other_values = other_values
 
     def transform(self, results: dict) -> dict:
         """Loads the masks of one clip; see the class."""
         paths = results.get('seg_map_path')
         if paths is None:
             return results
-        read = MASK_READERS[results.get('mask_format', 'binary')]
+        kind = results.get('mask_format', 'binary')
+        read = partial(read_binary_mask, other_values=self.other_values) if kind == 'binary' else MASK_READERS[kind]
         shape = tuple(results['ori_shape'])
         results['gt_seg_maps'] = [
             np.full(shape, IGNORE_INDEX, dtype=np.uint8) if path is None else self._fit(read(path), shape, path)
@@ -86,7 +94,8 @@ class LoadClipMasks(BaseTransform):
         return mask[rows[:, None], columns]
 
     def __repr__(self) -> str:
-        return f'{type(self).__name__}(size_mismatch={self.size_mismatch!r})'
+        return (f'{type(self).__name__}(size_mismatch={self.size_mismatch!r}, '
+                f'other_values={self.other_values!r})')
 
 
 def _size(image: np.ndarray) -> str:

@@ -19,7 +19,6 @@ PUBLISHED_RATE = 16000
 PUBLISHED_SIZE = (224, 224)
 # A sound may be this much shorter or longer than a second for each frame, in seconds.
 LENGTH_TOLERANCE = 0.5
-_BINARY_VALUES = ({0}, {0, 1}, {1}, {0, 255}, {255})
 
 
 @dataclass
@@ -125,25 +124,18 @@ def _inspect_masks(clip: dict, facts: ClipFacts, note: Callable) -> None:
             note('error', 'mask of another size', f'{path} is {_size(mask.shape)} pixels, the frames are '
                  f'{_size(facts.size)}.')
         if clip['mask_format'] == 'binary':
-            _inspect_values(path, facts, note)
+            facts.formats.append(_format(path))
         elif clip['mask_format'] == 'index':
             _compare_colours(path, mask, facts, note)
         else:
             facts.formats.append('palette')
 
 
-def _inspect_values(path: str, facts: ClipFacts, note: Callable) -> None:
-    """Which values a binary mask has: 0 and 1 or 0 and 255; after a lossy copy also some between."""
+def _format(path: str) -> str:
+    """Pixel format and values of a mask that can be read, e.g. ``L {0, 255}``."""
     image = open_image(path)
-    values = set(np.unique(np.asarray(image)).tolist())
-    if image.mode == 'P' or values in _BINARY_VALUES:
-        shown = '{' + ', '.join(str(value) for value in sorted(values)) + '}'
-    else:
-        shown = f'{len(values)} values in {min(values)}..{max(values)}'
-        lost = 1 < max(values) < 128
-        note('warning', 'values of a mask', f'{path} has {shown}, expected 0 and 1 or 0 and 255; ' +
-             ('all of it is read as background.' if lost else '128 and above are read as foreground.'))
-    facts.formats.append(f'{image.mode} {shown}')
+    values = np.unique(np.asarray(image)).astype(int)
+    return f'{image.mode} {{{", ".join(map(str, values))}}}'
 
 
 def _compare_colours(path: str, mask: np.ndarray, facts: ClipFacts, note: Callable) -> None:

@@ -80,14 +80,43 @@ def test_binary_mask_of_mode_p_follows_the_palette_not_the_index(tmp_path):
     assert np.array_equal(read_binary_mask(str(tmp_path / 'm.png')), pattern())
 
 
-def test_binary_threshold_of_grey_is_128(tmp_path):
-    path = save(tmp_path / 'm.png', np.array([[0, 1, 127, 128, 255]], dtype=np.uint8))
-    assert read_binary_mask(path).tolist() == [[0, 0, 0, 1, 1]]
+# Values of the brightest channels of L and RGB that no binary mask has.
+NO_MASKS = {
+    'grey 100': (0, 100), 'class indices': (0, 2), 'dark': (64, ), 'both conventions': (0, 1, 255),
+    'soft': (0, 128, 255), 'lossy': (0, 3, 252, 255), 'noise': tuple(range(256)),
+}
 
 
-def test_binary_threshold_of_colour_is_128_in_any_channel(tmp_path):
-    path = save(tmp_path / 'm.png', np.array([[[127, 127, 127], [0, 0, 128], [255, 0, 0]]], dtype=np.uint8))
-    assert read_binary_mask(path).tolist() == [[0, 1, 1]]
+@pytest.mark.parametrize('mode', ['L', 'RGB'])
+@pytest.mark.parametrize('values', NO_MASKS)
+def test_other_values_are_refused_or_cut_at_128(tmp_path, mode, values):
+    brightest = np.array([NO_MASKS[values]], dtype=np.uint8)
+    pixels = brightest if mode == 'L' else np.stack([brightest, brightest // 2, brightest // 3], axis=-1)
+    path = save(tmp_path / 'm.png', pixels)
+    with pytest.raises(DataFileError, match=rf'm\.png \(mode {mode}\) holds the values .*; a binary mask holds 0'):
+        read_binary_mask(path)
+    assert read_binary_mask(path, other_values='threshold').tolist() == (brightest >= 128).tolist()
+
+
+def test_the_message_about_other_values_shows_the_first_ones(tmp_path):
+    path = save(tmp_path / 'm.png', np.array([[0, 9, 7, 9, 8, 255, 254]], dtype=np.uint8))
+    with pytest.raises(DataFileError, match=r"the values 7, 8, 9 and 2 more beside 0; .*other_values='threshold'"):
+        read_binary_mask(path)
+
+
+@pytest.mark.parametrize('channel', [0, 1, 2])
+def test_any_channel_of_a_colour_is_enough(tmp_path, channel):
+    pixels = np.zeros((*SHAPE, 3), np.uint8)
+    pixels[..., channel] = 255 * pattern()
+    assert np.array_equal(read_binary_mask(save(tmp_path / 'm.png', pixels)), pattern())
+
+
+def test_a_palette_with_two_foregrounds_is_no_binary_mask(tmp_path):
+    palette_image(np.arange(3, dtype=np.uint8)[None], [0, 0, 0, 100, 0, 0, 0, 200, 0]).save(tmp_path / 'm.png')
+    with pytest.raises(DataFileError, match=r'\(mode P\) holds the values 100, 200 beside 0'):
+        read_binary_mask(str(tmp_path / 'm.png'))
+    palette_image(np.arange(3, dtype=np.uint8)[None], [0, 0, 0, 200, 0, 0, 0, 200, 0]).save(tmp_path / 'm.png')
+    assert read_binary_mask(str(tmp_path / 'm.png')).tolist() == [[0, 1, 1]]
 
 
 def test_an_empty_mask_is_empty(tmp_path):

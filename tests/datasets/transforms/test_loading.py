@@ -92,6 +92,18 @@ def test_size_mismatch_is_checked_at_build():
         LoadClipMasks(size_mismatch='pad')
 
 
+def test_other_values_are_refused_or_cut(clip, tmp_path):
+    soft = np.full((8, 12), 120, dtype=np.uint8)
+    soft[:3] = 130
+    Image.fromarray(soft).save(tmp_path / 'm2.png')
+    with pytest.raises(DataFileError, match=r'm2\.png \(mode L\) holds the values 120, 130'):
+        LoadClipMasks()(LoadClipFrames()(clip))
+    mask = LoadClipMasks(other_values='threshold')(LoadClipFrames()(clip))['gt_seg_maps'][2]
+    assert mask.sum(axis=1).tolist() == [12] * 3 + [0] * 5
+    with pytest.raises(ValueError, match="other_values must be 'raise' or 'threshold', got 'ignore'"):
+        LoadClipMasks(other_values='ignore')
+
+
 def test_repr():
     assert repr(LoadClipFrames()) == 'LoadClipFrames()'
-    assert repr(LoadClipMasks()) == "LoadClipMasks(size_mismatch='raise')"
+    assert repr(LoadClipMasks()) == "LoadClipMasks(size_mismatch='raise', other_values='raise')"
