@@ -11,7 +11,7 @@ from pathlib import Path
 from mmavs.ops import resolve_backend
 from mmavs.version import __version__
 
-_MODULES = ('torch', 'mmengine', 'mmcv', 'mmseg', 'numpy', 'librosa')
+_MODULES = ('torch', 'mmengine', 'mmcv', 'mmseg', 'numpy', 'soxr')
 
 
 def collect_provenance(device_type: str = 'cpu') -> dict[str, str | int]:

@@ -35,7 +35,7 @@ def test_record(monkeypatch):
     assert record['numpy'] == np.__version__
     assert record['cpu_threads'] == torch.get_num_threads()
     assert record['command'] == f"{sys.executable} tools/train.py 'a config.py' --resume"
-    assert set(record) == {'python', 'platform', 'mmavs', 'torch', 'mmengine', 'mmcv', 'mmseg', 'numpy', 'librosa',
+    assert set(record) == {'python', 'platform', 'mmavs', 'torch', 'mmengine', 'mmcv', 'mmseg', 'numpy', 'soxr',
                            'git', 'scan_backend', 'cpu_threads', 'command'}
     assert {type(value) for value in record.values()} == {str, int}
 
