@@ -5,7 +5,9 @@ DEMO_DIR ?= work_dirs/demo
 JOBS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 8 ] && echo 8 || echo $$n)
 
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check -q
 STAMP := $(VENV)/.mmavs-installed
+WEB_STAMP := $(VENV)/.web-demo-installed
 SOURCES := $(shell find mmavs/ops/csrc -type f 2>/dev/null)
 
 .PHONY: help install demo test lint clean
@@ -19,22 +21,28 @@ help:
 
 install: $(STAMP)
 
-$(STAMP): requirements/lock.txt setup.py setup.cfg pyproject.toml $(SOURCES)
+$(STAMP): requirements/lock.txt requirements/lock_mm.txt setup.py setup.cfg pyproject.toml $(SOURCES)
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 10) else "mmavs needs Python >= 3.10, this is %d.%d; set PYTHON=" % v[:2])'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check -q -r requirements/lock.txt
-	$(BIN)/python -m pip install --disable-pip-version-check -q --no-build-isolation --no-deps -e .
+	$(PIP) -r requirements/lock.txt
+	$(PIP) --no-deps -r requirements/lock_mm.txt
+	$(PIP) --no-build-isolation --no-deps -e .
+	touch $@
+
+# Only the tests of the web demo need this. The constraint keeps pip from moving a tested version.
+$(WEB_STAMP): $(STAMP) projects/web_demo/requirements.txt
+	$(PIP) --no-warn-conflicts -c requirements/lock.txt -r projects/web_demo/requirements.txt
 	touch $@
 
 demo: $(STAMP)
 	$(BIN)/python demo/run_demo.py --out $(DEMO_DIR)
 
-test: $(STAMP)
+test: $(STAMP) $(WEB_STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
 
 clean:
-	rm -rf build dist *.egg-info mmavs/.mim mmavs/ops/_ext*.so $(STAMP)
+	rm -rf build dist *.egg-info mmavs/.mim mmavs/ops/_ext*.so $(STAMP) $(WEB_STAMP)
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
