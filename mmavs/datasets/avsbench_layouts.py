@@ -42,7 +42,7 @@ def source_video(video_id: str) -> str:
     return re.sub(r'_\d+$', '', video_id)
 
 
-def read_table(path: Path, columns: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+def read_table(path: Path, columns: Sequence[str]) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """Reads a csv file; a byte order mark, Windows line ends and blank lines do not matter.
 
     Args:
@@ -50,7 +50,7 @@ def read_table(path: Path, columns: Sequence[str]) -> tuple[list[str], list[list
         columns (Sequence[str]): Columns that must be there.
 
     Returns:
-        tuple[list[str], list[list[str]]]: The header, and the rows.
+        tuple[list[str], list[tuple[int, list[str]]]]: The header, and the rows with their line numbers.
 
     Raises:
         ValueError: The file is no csv, columns are missing or repeated, or a row has too few values.
@@ -74,14 +74,18 @@ def read_table(path: Path, columns: Sequence[str]) -> tuple[list[str], list[list
     for number, row in lines[1:]:
         if len(row) < len(header):
             raise ValueError(f'{path}, line {number}: {len(row)} values for {len(header)} columns.')
-    return header, [row for _, row in lines[1:]]
+    return header, lines[1:]
 
 
 def _keyed_rows(path: Path, columns: Sequence[str], key: Callable[[dict], tuple]) -> list[dict]:
-    """Rows as dicts, checked for unknown splits, for names that leave the folder, and for duplicates of ``key``."""
+    """Rows as dicts, checked for unknown splits, for names that leave the folder, and for clips of one name.
+
+    The last part of ``key`` is the name. It stands for the clip in results and reports, so it may not come twice, not
+    even in another split or category.
+    """
     header, rows = read_table(path, columns)
-    entries, seen = [], set()
-    for row in rows:
+    entries, lines = [], {}
+    for number, row in rows:
         # zip: further cells of an overlong row have no name and no meaning.
         entry = dict(zip(header, row, strict=False), by_position=row)
         identity = key(entry)
@@ -91,9 +95,10 @@ def _keyed_rows(path: Path, columns: Sequence[str], key: Callable[[dict], tuple]
         if any(not part or part in ('.', '..') or '/' in part or '\\' in part or '\0' in part for part in identity):
             raise ValueError(f'{path}: {identity} cannot be the name of a clip; names are single, non-empty folder '
                              'names.')
-        if identity in seen:
-            raise ValueError(f'{path} lists the clip {identity[-1]!r} more than once; remove all but one of its lines.')
-        seen.add(identity)
+        first = lines.setdefault(identity[-1], (number, row))
+        if first[0] != number:
+            raise ValueError(f'{path} lists the clip {identity[-1]!r} more than once: line {first[0]} is '
+                             f'{",".join(first[1])!r}, line {number} is {",".join(row)!r}; remove all but one of them.')
         entries.append(entry)
     return entries
 

@@ -107,7 +107,7 @@ def test_a_table_from_windows(tmp_path):
     write(tmp_path / 't.csv', '\ufeffvideo_id,split\r\nabc,train\r\n\r\n"d,e" ,test\r\n')
     header, rows = read_table(tmp_path / 't.csv', ('video_id', 'split'))
     assert header == ['video_id', 'split']
-    assert rows == [['abc', 'train'], ['d,e', 'test']]
+    assert rows == [(2, ['abc', 'train']), (4, ['d,e', 'test'])]
 
 
 @pytest.mark.parametrize(('text', 'encoding', 'message'), [
@@ -138,9 +138,17 @@ def test_rows_that_cannot_be(tmp_path, rows, message):
         list_ms3(tmp_path)
 
 
-def test_s4_allows_one_name_in_two_categories(tmp_path):
-    write(tmp_path / 's4_meta_data.csv', 'name,start_time,category,split\na,0,dog,train\na,0,cat,train\n')
-    assert len(list_s4(tmp_path)) == 2
+@pytest.mark.parametrize('again', ['a,0,dog,train', 'a,0,cat,train', 'a,0,dog,test'])
+def test_s4_refuses_one_name_twice_and_shows_both_rows(tmp_path, again):
+    write(tmp_path / 's4_meta_data.csv', f'name,start_time,category,split\na,0,dog,train\n\nb,0,dog,val\n{again}\n')
+    with pytest.raises(ValueError, match=rf"clip 'a' more than once: line 2 is 'a,0,dog,train', line 5 is '{again}'; "):
+        list_s4(tmp_path)
+
+
+def test_avss_refuses_one_name_under_two_labels(tmp_path):
+    write(tmp_path / 'metadata.csv', AVSS_HEADER + 'v,one,0,0,x,train,v1s\nw,one,0,0,x,train,v2\n')
+    with pytest.raises(ValueError, match=r"metadata\.csv lists the clip 'one' more than once: line 2 is 'v,.*line 3"):
+        list_avss(tmp_path)
 
 
 def test_s4_with_too_few_columns(tmp_path):

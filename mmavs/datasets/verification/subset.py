@@ -65,6 +65,8 @@ def verify_subset(data_root: str, subset: str, expect_published: bool = True, wo
 
 
 def _check_counts(clips: Sequence[dict], report: Report, expect_published: bool) -> None:
+    if not clips:
+        report.add('error', 'empty table', f'the table in {report.folder} lists no clip; restore it from AVSBench.')
     found = Counter(clip['split'] for clip in clips)
     published = PUBLISHED_CLIPS[report.subset]
     report.splits.update({split: dict(clips=found[split], published=published[split]) for split in SPLITS})

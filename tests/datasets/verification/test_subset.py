@@ -69,6 +69,14 @@ def test_a_broken_table_is_the_only_finding(root):
     assert "has the split 'trial'" in report.findings[0].message
 
 
+@pytest.mark.parametrize('expect_published', [True, False])
+def test_a_table_without_clips_is_an_error(root, expect_published):
+    (root / 'Multi-sources/ms3_meta_data.csv').write_text('video_id,split\n')
+    report = verify_subset(str(root), 'ms3', expect_published)
+    assert ('error', 'empty table') in found(report)
+    assert report.count('error') == (4 if expect_published else 1)
+
+
 def test_broken_class_names(shapes_root, tmp_path):
     shutil.copytree(shapes_root / 'AVSBench-semantic', tmp_path / 'AVSBench-semantic')
     (tmp_path / 'AVSBench-semantic/label2idx.json').write_text('{}')
