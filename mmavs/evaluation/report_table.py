@@ -5,8 +5,8 @@ from typing import Any
 
 # Score (without prefix) -> what a reader should know.
 MEANINGS = {
-    'J': 'Jaccard index (IoU); a silent frame scores its true negatives',
-    'F': 'F-measure (beta^2 = 0.3) at the best threshold',
+    'J': 'Jaccard index (IoU), pooled as the preset says',
+    'F': 'F-measure (beta^2 = 0.3) at the best threshold, pooled as the preset says',
     'J_sounding': 'J of sounding frames only',
     'silent_fp_area': 'share of a silent frame predicted as sounding (lower is better)',
     'silent_clean': 'silent frames without any predicted pixel',
@@ -29,7 +29,7 @@ def format_report(report: Mapping[str, Any]) -> str:
     Returns:
         Lines with the preset, its warning if its numbers must not be compared, one row per score with its 95 % interval
         over clips, the scores without clips whose source video is in train where there are such clips, and one row per
-        category.
+        category, with what the preset gives its clips by themselves.
     """
     settings = ', '.join(f'{name}={value}' for name, value in report['settings'].items() if value is not None)
     lines = [f'{report["metric"]}, preset {report["preset"]}: {report["description"]} ({settings}; '

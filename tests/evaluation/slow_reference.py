@@ -48,20 +48,23 @@ def frames_of(clips):
 
 
 def pooled(clips):
-    """J and F of the pooled pixels of the whole set; F of the sounding frames."""
-    frames = frames_of(clips)
-    intersection = sum((((s > 0.5) & (t == 1)).sum().item()) for s, t in frames)
-    union = sum((((s > 0.5) | (t == 1)).sum().item()) for s, t in frames)
-    sounding = [frame for frame in frames if frame[1].sum() > 0]
-    best = 0.0
-    for threshold in THRESHOLDS:
-        hit = sum(((s >= threshold) & (t == 1)).sum().item() for s, t in sounding)
-        above = sum((s >= threshold).sum().item() for s, t in sounding)
-        positive = sum((t == 1).sum().item() for s, t in sounding)
-        precision, recall = hit / (above + 1e-20), hit / (positive + 1e-20)
-        if 0.3 * precision + recall > 0:
-            best = max(best, 1.3 * precision * recall / (0.3 * precision + recall))
-    return intersection / (union + 1e-7), best
+    """J and F of one long list of pixels, those of all labelled frames: a confusion matrix at each threshold."""
+    pixels = [(score, label) for clip in clips
+              for score, label in zip(clip['scores'].float().flatten().tolist(), clip['target'].flatten().tolist(),
+                                      strict=True) if label != 255]
+    score, label = np.array(pixels).T
+
+    def confusion(above):
+        return sum(above & (label == 1)), sum(above & (label == 0)), sum(~above & (label == 1))
+
+    true, false, missed = confusion(score > 0.5)
+    j = true / (true + false + missed + 1e-7)
+    curve = []
+    for threshold in THRESHOLDS.tolist():
+        true, false, missed = confusion(score >= threshold)
+        precision, recall = true / max(true + false, 1), true / max(true + missed, 1)
+        curve.append(1.3 * precision * recall / (0.3 * precision + recall) if true else 0.0)
+    return j, max(curve)
 
 
 def binary_scores(clips, preset, group_size=None):

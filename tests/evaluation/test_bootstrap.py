@@ -5,20 +5,31 @@ import pytest
 
 from mmavs.evaluation.bootstrap import (
     bootstrap_interval,
+    draw_sums,
     evaluate_statistic,
     mean_statistic,
     paired_difference,
-    resampling_counts,
+    resample,
+    statistic_difference,
 )
 
 
-def test_counts_are_resamples():
-    counts = resampling_counts(num_units=6, num_samples=4000, seed=0)
-    assert counts.shape == (4000, 6)
-    assert (counts.sum(1) == 6).all()
+def test_lists_are_resamples():
+    draws = resample(num_clips=6, num_samples=4000, seed=0)
+    assert draws.shape == (4000, 6)
+    counts = np.stack([(draws == clip).sum(1) for clip in range(6)], axis=1)
     assert counts.mean(0) == pytest.approx(np.ones(6), abs=0.06)
     # A binomial count of 6 draws with probability 1/6.
     assert counts.var(0) == pytest.approx(np.full(6, 5 / 6), abs=0.08)
+    # Neighbours are independent: as often the same clip as chance has it.
+    assert (draws[:, 1:] == draws[:, :-1]).mean() == pytest.approx(1 / 6, abs=0.01)
+
+
+def test_sums_of_lists():
+    values = np.array([[1.0, 2.0], [10.0, 20.0], [100.0, 200.0]])
+    draws = np.array([[2, 0, 2], [1, 1, 1]])
+    assert draw_sums(values, draws).tolist() == [[201, 402], [30, 60]]
+    assert draw_sums(values[:, 0], draws).tolist() == [201, 30]
 
 
 def test_interval_of_a_mean_is_near_the_normal_one():
@@ -34,11 +45,8 @@ def test_interval_of_a_mean_is_near_the_normal_one():
 
 def test_interval_equals_drawing_clips_one_by_one():
     sums, counts = np.array([3.0, 10.0, 1.0]), np.array([1.0, 4.0, 2.0])
-    draws = resampling_counts(3, 50, seed=7)
-    slow = []
-    for draw in draws:
-        picked = [index for index in range(3) for _ in range(int(draw[index]))]
-        slow.append(sum(sums[index] for index in picked) / sum(counts[index] for index in picked))
+    slow = [sum(sums[index] for index in draw) / sum(counts[index] for index in draw)
+            for draw in resample(3, 50, seed=7).tolist()]
     expected = np.percentile(slow, [2.5, 97.5])
     assert bootstrap_interval(mean_statistic(sums, counts), 3, num_samples=50, seed=7) == pytest.approx(expected)
 
@@ -66,13 +74,24 @@ def test_paired_difference():
     result = paired_difference(first, second)
     assert result == pytest.approx((2, 2, 2, 60)), 'what both share cancels out'
     noisy = paired_difference(first, second + np.tile([-5, 5], 30))
-    assert noisy.mean == pytest.approx(2)
+    assert noisy.value == pytest.approx(2)
     assert noisy.low < 2 < noisy.high
     assert noisy.high - noisy.low == pytest.approx(2 * 1.96 * 5 / 60**0.5, abs=0.3)
 
 
-@pytest.mark.parametrize('keywords', [dict(num_units=0), dict(num_units=3, num_samples=0),
-                                      dict(num_units=3, confidence=1.0)])
+def test_difference_of_scores_gives_both_the_same_clips():
+    generator = np.random.default_rng(1)
+    counts, first = generator.integers(1, 6, size=50).astype(float), generator.uniform(0, 100, size=50)
+    one, other = mean_statistic(first * counts, counts), mean_statistic((first + 3) * counts, counts)
+    result = statistic_difference(one, other, 50)
+    assert result == pytest.approx((3, 3, 3, 50))
+    assert result.value == evaluate_statistic(other, 50) - evaluate_statistic(one, 50)
+    nothing = mean_statistic(np.zeros(50), np.zeros(50))
+    assert all(math.isnan(value) for value in statistic_difference(one, nothing, 50)[:3])
+
+
+@pytest.mark.parametrize('keywords', [dict(num_clips=0), dict(num_clips=3, num_samples=0),
+                                      dict(num_clips=3, confidence=1.0)])
 def test_bad_settings(keywords):
     with pytest.raises(ValueError, match='must be at least 1 and confidence between 0 and 1'):
         bootstrap_interval(mean_statistic(np.ones(3), np.ones(3)), **keywords)

@@ -8,7 +8,7 @@ import numpy as np
 
 from mmavs.evaluation.bootstrap import Statistic
 from mmavs.evaluation.functional import IGNORE, count_binary, count_curves
-from mmavs.evaluation.metrics.binary_scores import BinaryRecord, binary_statistics, group_f
+from mmavs.evaluation.metrics.binary_scores import BinaryRecord, binary_statistics, sum_clips
 from mmavs.evaluation.metrics.clip_metric import ClipMetric, read_field
 from mmavs.evaluation.metrics.eval_size import check_eval_size, resize_scores, resize_target
 from mmavs.evaluation.metrics.presets import BINARY_PRESETS, find_preset
@@ -85,28 +85,27 @@ class AVSMetric(ClipMetric):
             frames=labelled.nonzero()[:, 0].tolist(), counts=type(counts)(*(value.cpu() for value in counts)),
             curve_hits=curve_hits.cpu(), curve_predicted=curve_predicted.cpu())
 
-    def score_statistics(self, clips: list[BinaryRecord]) -> dict[str, tuple[Statistic, int]]:
-        """The five scores."""
-        return binary_statistics(clips, self.preset)
+    def sum_clips(self, clips: list[BinaryRecord]) -> dict[str, np.ndarray]:
+        """What the preset needs of each clip, see :func:`binary_scores.sum_clips`."""
+        return sum_clips(clips, self.preset)
 
-    def describe_clips(self, clips: list[BinaryRecord]) -> tuple[list[dict], list[dict]]:
-        """J and F of each clip by itself (a clip without sounding frames has F 0), and means of each category."""
-        per_clip = []
-        for clip in clips:
-            iou, sounding = clip.iou, clip.sounding
-            areas = clip.counts.predicted / clip.counts.pixels
-            frames = [dict(frame=frame, J=100 * float(iou[i]), silent=not sounding[i],
-                           predicted_area=100 * areas[i].item()) for i, frame in enumerate(clip.frames)]
-            per_clip.append(dict(video_id=clip.video_id, category=clip.category, J=100 * float(iou.mean()),
-                                 F=100 * group_f([clip]), num_frames=len(frames), silent=not sounding.any(),
-                                 frames=frames))
-        names = sorted({clip.category for clip in clips if clip.category is not None})
+    def score_statistics(self, sums: Mapping[str, np.ndarray]) -> dict[str, Statistic]:
+        """The five scores."""
+        return binary_statistics(sums, self.preset)
+
+    def describe_clips(self, clips: list[BinaryRecord],
+                       sums: Mapping[str, np.ndarray]) -> tuple[list[dict], list[dict]]:
+        """J and F that the preset gives each clip by itself, and the clips of each category by themselves."""
+        statistics = self.score_statistics(sums)
+        alone = [statistics[name](np.arange(len(clips))[:, None]).tolist() for name in ('J', 'F')]
+        per_clip = [dict(video_id=clip.video_id, category=clip.category, J=j, F=f, num_frames=len(clip.frames),
+                         silent=not clip.sounding.any(), frames=_describe_frames(clip))
+                    for clip, j, f in zip(clips, *alone, strict=True)]
         rows = []
-        for name in names:
-            members = [clip for clip in per_clip if clip['category'] == name]
-            frame_ious = [frame['J'] for clip in members for frame in clip['frames']]
-            rows.append(dict(category=name, num_clips=len(members), J=float(np.mean(frame_ious)),
-                             F=float(np.mean([clip['F'] for clip in members]))))
+        for name in sorted({clip.category for clip in clips if clip.category is not None}):
+            members = np.array([index for index, clip in enumerate(clips) if clip.category == name])
+            rows.append(dict(category=name, num_clips=len(members),
+                             **{score: float(statistics[score](members[None])[0]) for score in ('J', 'F')}))
         return per_clip, rows
 
     def describe_protocol(self) -> dict[str, Any]:
@@ -114,3 +113,10 @@ class AVSMetric(ClipMetric):
         return dict(preset=self.preset.name, description=self.preset.description, warning=self.preset.warning,
                     settings=dict(eval_size=self.eval_size, gt_interp=self.gt_interp,
                                   group_size=self.preset.group_size))
+
+
+def _describe_frames(clip: BinaryRecord) -> list[dict]:
+    values = zip(clip.frames, clip.iou.tolist(), clip.sounding.tolist(),
+                 (clip.counts.predicted / clip.counts.pixels).tolist(), strict=True)
+    return [dict(frame=frame, J=100 * iou, silent=not sounding, predicted_area=100 * area)
+            for frame, iou, sounding, area in values]

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from mmavs.evaluation.bootstrap import Statistic
+from mmavs.evaluation.bootstrap import Statistic, draw_sums
 from mmavs.evaluation.functional import IGNORE, SemanticCounts, count_semantic, semantic_scores
 from mmavs.evaluation.metrics.clip_metric import ClipMetric, ClipRecord, read_field
-from mmavs.evaluation.metrics.presets import SEMANTIC_PRESETS, find_preset
+from mmavs.evaluation.metrics.presets import SEMANTIC_PRESETS, SemanticPreset, find_preset
 from mmavs.registry import METRICS
 
 
@@ -85,31 +85,25 @@ class AVSSemanticMetric(ClipMetric):
             frames=labelled.nonzero()[:, 0].tolist(),
             counts=SemanticCounts(*(torch.cat([value, background]).cpu() for value in counts)))
 
-    def score_statistics(self, clips: list[SemanticRecord]) -> dict[str, tuple[Statistic, int]]:
-        """The six scores."""
+    def sum_clips(self, clips: list[SemanticRecord]) -> dict[str, np.ndarray]:
+        """Of each class in each clip, shapes (n, C): see :func:`semantic_statistics`."""
         iou, score, present = (np.stack(column) for column in zip(*map(_class_sums, clips), strict=True))
-        hits, predicted, actual = (np.stack([getattr(clip.counts, name).sum(0).numpy() for clip in clips])
-                                   for name in SemanticCounts._fields)
-        everything = slice(0, None)
-        no_background = slice(1, self.num_classes - self.preset.drop_last_class)
-        statistics = {
-            'mIoU': _class_mean(iou, present, everything),
-            'F': _class_mean(score, present, everything),
-            'mIoU_no_bg': _class_mean(iou, present, no_background),
-            'F_no_bg': _class_mean(score, present, no_background),
-            'mIoU_seen': _class_mean(iou, present, everything, only_seen=True),
-            'mIoU_dataset': _class_mean(hits, predicted + actual - hits, everything, only_seen=True),
-        }
-        return {name: (statistic, len(clips)) for name, statistic in statistics.items()}
+        pixels = {name: np.stack([getattr(clip.counts, name).sum(0).numpy() for clip in clips])
+                  for name in SemanticCounts._fields}
+        return dict(iou=iou, score=score, present=present, **pixels)
 
-    def describe_clips(self, clips: list[SemanticRecord]) -> tuple[list[dict], list[dict]]:
+    def score_statistics(self, sums: Mapping[str, np.ndarray]) -> dict[str, Statistic]:
+        """The six scores."""
+        return semantic_statistics(sums, self.preset)
+
+    def describe_clips(self, clips: list[SemanticRecord],
+                       sums: Mapping[str, np.ndarray]) -> tuple[list[dict], list[dict]]:
         """Values of each clip (mean over its frames and classes) and of each class."""
-        sums = [_class_sums(clip) for clip in clips]
+        iou, score, present = sums['iou'], sums['score'], sums['present']
         per_clip = [
-            dict(video_id=clip.video_id, category=clip.category, J=100 * float(iou.sum() / present.sum()),
-                 F=100 * float(score.sum() / present.sum()), num_frames=len(clip.frames), frames=_frames(clip))
-            for clip, (iou, score, present) in zip(clips, sums, strict=True)]
-        iou, score, present = (np.stack(column) for column in zip(*sums, strict=True))
+            dict(video_id=clip.video_id, category=clip.category, J=100 * float(iou[i].sum() / present[i].sum()),
+                 F=100 * float(score[i].sum() / present[i].sum()), num_frames=len(clip.frames), frames=_frames(clip))
+            for i, clip in enumerate(clips)]
         names = (self.dataset_meta or {}).get('classes') or [f'class {index}' for index in range(self.num_classes)]
         rows = [
             dict(category=str(names[index]), num_clips=int((present[:, index] > 0).sum()),
@@ -138,13 +132,33 @@ def _frames(clip: SemanticRecord) -> list[dict]:
     return [dict(frame=frame, J=100 * means[0][i], F=100 * means[1][i]) for i, frame in enumerate(clip.frames)]
 
 
+def semantic_statistics(sums: Mapping[str, np.ndarray], preset: SemanticPreset) -> dict[str, Statistic]:
+    """The scores of ``AVSSemanticMetric`` in percent, as functions of a list of clips.
+
+    Args:
+        sums: Of each class, shapes (n, C): ``iou`` and ``score`` (F) summed over the ``present`` frames, those in which
+            the class counts; and the pixels ``hits``, ``predicted`` and ``actual``.
+        preset: How they are pooled.
+    """
+    hits, union = sums['hits'], sums['predicted'] + sums['actual'] - sums['hits']
+    everything, no_background = slice(0, None), slice(1, hits.shape[1] - preset.drop_last_class)
+    return {
+        'mIoU': _class_mean(sums['iou'], sums['present'], everything),
+        'F': _class_mean(sums['score'], sums['present'], everything),
+        'mIoU_no_bg': _class_mean(sums['iou'], sums['present'], no_background),
+        'F_no_bg': _class_mean(sums['score'], sums['present'], no_background),
+        'mIoU_seen': _class_mean(sums['iou'], sums['present'], everything, only_seen=True),
+        'mIoU_dataset': _class_mean(hits, union, everything, only_seen=True),
+    }
+
+
 def _class_mean(sums: np.ndarray, counts: np.ndarray, classes: slice, only_seen: bool = False) -> Statistic:
     """Percent mean over classes of ``sums / counts``, summed over clips; shapes (n, C).
 
     A class without counts is 0, or left out with ``only_seen``.
     """
     def statistic(draws: np.ndarray) -> np.ndarray:
-        total, count = draws @ sums[:, classes], draws @ counts[:, classes]
+        total, count = draw_sums(sums[:, classes], draws), draw_sums(counts[:, classes], draws)
         means = np.divide(total, count, out=np.zeros_like(total), where=count > 0)
         divisor = (count > 0).sum(1) if only_seen else means.shape[1]
         with np.errstate(invalid='ignore', divide='ignore'):

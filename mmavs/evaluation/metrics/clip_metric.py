@@ -6,10 +6,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from mmengine.evaluator import BaseMetric
 from torch import Tensor
 
 from mmavs.evaluation.bootstrap import Statistic, bootstrap_interval, evaluate_statistic
+from mmavs.evaluation.packed_arrays import pack_arrays
 
 
 @dataclass
@@ -47,8 +49,7 @@ class ClipMetric(BaseMetric):
         super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
         self.per_clip: list[dict] = []
         self.categories: list[dict] = []
-        self._scores: dict[str, tuple[Statistic, int]] = {}
-        self._clips: list[ClipRecord] = []
+        self._sums: dict[str, np.ndarray] = {}
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping]) -> None:
         """Measure the clips of a batch.
@@ -85,9 +86,10 @@ class ClipMetric(BaseMetric):
         if not clips:
             raise ValueError(f'{type(self).__name__}: none of the {len(results)} clips has a labelled frame; is the '
                              'split one with masks?')
-        self.per_clip, self.categories = self.describe_clips(clips)
-        self._clips, self._scores = clips, self.score_statistics(clips)
-        return {name: evaluate_statistic(*score) for name, score in self._scores.items()}
+        self._sums = self.sum_clips(clips)
+        self.per_clip, self.categories = self.describe_clips(clips, self._sums)
+        return {name: evaluate_statistic(statistic, len(clips))
+                for name, statistic in self.score_statistics(self._sums).items()}
 
     def report(self, num_samples: int = 2000, seed: int = 0, leaked: Collection[str] = ()) -> dict[str, Any]:
         """Everything about the last evaluation, ready for JSON (undefined values are None).
@@ -102,43 +104,51 @@ class ClipMetric(BaseMetric):
 
         Returns:
             ``metric``, ``preset``, ``description``, ``warning``, ``settings``, ``metrics`` (prefixed name -> percent),
-            ``intervals`` (prefixed name -> 95 % interval over clips), ``categories``, ``clips`` and ``leak_free``:
-            None, or ``leaked`` (names), ``num_clips`` (of the others), and their ``metrics`` and ``intervals``.
+            ``intervals`` (prefixed name -> 95 % interval over clips), ``categories``, ``clips``, ``leak_free``: None,
+            or ``leaked`` (names), ``num_clips`` (of the others), and their ``metrics`` and ``intervals``; and ``sums``,
+            for each clip what the scores are made of (see :mod:`mmavs.evaluation.packed_arrays`).
 
         Raises:
             RuntimeError: If nothing was evaluated yet.
         """
-        if not self._scores:
+        if not self._sums:
             raise RuntimeError(f'{type(self).__name__}.report() needs an evaluation first (on the main process).')
-        clean = [clip for clip in self._clips if clip.video_id not in leaked]
+        names = [clip['video_id'] for clip in self.per_clip]
+        clean = [index for index, name in enumerate(names) if name not in leaked]
         leak_free = None
-        if 0 < len(clean) < len(self._clips):
-            names = [clip.video_id for clip in self._clips if clip.video_id in leaked]
-            leak_free = dict(leaked=names, num_clips=len(clean),
-                             **self._values(self.score_statistics(clean), num_samples, seed))
+        if 0 < len(clean) < len(names):
+            sums = {name: values[clean] for name, values in self._sums.items()}
+            leak_free = dict(leaked=[name for name in names if name in leaked], num_clips=len(clean),
+                             **self._values(sums, len(clean), num_samples, seed))
         return without_nan(dict(
-            metric=type(self).__name__, **self.describe_protocol(), **self._values(self._scores, num_samples, seed),
-            categories=self.categories, clips=self.per_clip, leak_free=leak_free))
+            metric=type(self).__name__, **self.describe_protocol(),
+            **self._values(self._sums, len(names), num_samples, seed), categories=self.categories, clips=self.per_clip,
+            leak_free=leak_free, sums=pack_arrays(self._sums)))
 
-    def _values(self, scores: Mapping[str, tuple[Statistic, int]], num_samples: int, seed: int) -> dict[str, dict]:
+    def _values(self, sums: Mapping[str, np.ndarray], num_clips: int, num_samples: int, seed: int) -> dict[str, dict]:
         """``metrics`` and ``intervals`` under prefixed names."""
-        scores = {f'{self.prefix}/{name}' if self.prefix else name: score for name, score in scores.items()}
+        scores = {f'{self.prefix}/{name}' if self.prefix else name: statistic
+                  for name, statistic in self.score_statistics(sums).items()}
         return dict(
-            metrics={name: evaluate_statistic(*score) for name, score in scores.items()},
-            intervals={name: list(bootstrap_interval(*score, num_samples=num_samples, seed=seed))
-                       for name, score in scores.items()})
+            metrics={name: evaluate_statistic(statistic, num_clips) for name, statistic in scores.items()},
+            intervals={name: list(bootstrap_interval(statistic, num_clips, num_samples=num_samples, seed=seed))
+                       for name, statistic in scores.items()})
 
     @abstractmethod
     def measure_clip(self, video_id: str, sample: Mapping) -> ClipRecord:
         """Count what the scores of one clip need."""
 
     @abstractmethod
-    def describe_clips(self, clips: list[ClipRecord]) -> tuple[list[dict], list[dict]]:
-        """Values of every clip and of every category."""
+    def sum_clips(self, clips: list[ClipRecord]) -> dict[str, np.ndarray]:
+        """For each clip all that the scores are made of: arrays whose first axis is the clip."""
 
     @abstractmethod
-    def score_statistics(self, clips: list[ClipRecord]) -> dict[str, tuple[Statistic, int]]:
-        """For each score its function of resampling counts, and the number of units that are resampled."""
+    def score_statistics(self, sums: Mapping[str, np.ndarray]) -> dict[str, Statistic]:
+        """Each score, in percent, as a function of a list of the clips of :meth:`sum_clips`."""
+
+    @abstractmethod
+    def describe_clips(self, clips: list[ClipRecord], sums: Mapping[str, np.ndarray]) -> tuple[list[dict], list[dict]]:
+        """Values of every clip and of every category."""
 
     @abstractmethod
     def describe_protocol(self) -> dict[str, Any]:

@@ -2,6 +2,14 @@
 
 They agree on the formulas of a frame and differ in what they average, so their tables cannot be mixed. Read in the
 public evaluation code of the projects named.
+
+J, unless said otherwise, is the mean IoU of all labelled frames, where a silent frame scores its share of true
+negatives. F leaves silent frames out; a group of clips that has no others counts 0.
+
+The preset ``'dataset'`` pools as semantic segmentation does (CAVP and DDESeg): the pixels of **all** labelled frames of
+the set, silent ones too, are one big picture. J is its intersection over its union at 0.5, and F the best of its 255
+values ``1.3 P R / (0.3 P + R)``. So what is marked in a silent frame is a false positive in both, and true negatives
+count in neither.
 """
 
 from dataclasses import dataclass
@@ -56,7 +64,7 @@ BINARY_PRESETS = {preset.name: preset for preset in (
     BinaryPreset('frame', 'J: mean of frames; F: best threshold of each sounding frame', group='frame',
                  warning='the best threshold of every single frame is taken: F is higher than in other protocols, '
                          'do not compare'),
-    BinaryPreset('dataset', 'J and F: pixels of the whole set pooled, F at its best threshold', group='dataset',
+    BinaryPreset('dataset', 'J and F: pixels of all frames of the set pooled, F at its best threshold', group='dataset',
                  warning='pixels of the whole set are pooled, so large objects dominate: 10 to 17 points above '
                          'per-frame protocols, do not compare'),
 )}
