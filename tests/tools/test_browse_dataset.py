@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from mmengine.config import Config
 from PIL import Image
@@ -11,6 +12,9 @@ from mmavs.utils.building import build_dataset
 from tests.tools.loading import load_tool
 
 tool = load_tool('analysis_tools/browse_dataset.py')
+REPLACED = '''
+train_dataloader['dataset']['pipeline'].insert(3, dict(type='mmavs.ReplaceSound', kind='silence'))
+'''
 
 
 def test_sheet_and_sound_of_every_clip(small_config, data_root, tmp_path, capsys):
@@ -19,9 +23,20 @@ def test_sheet_and_sound_of_every_clip(small_config, data_root, tmp_path, capsys
     names = [f'{index:05d}_{dataset.get_data_info(index)["video_id"]}' for index in range(2)]
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
         f'{name}{suffix}' for name in names for suffix in ('.png', '.wav'))
-    sound = Path(dataset.get_data_info(0)['audio_path'])
-    assert (tmp_path / f'{names[0]}.wav').read_bytes() == sound.read_bytes()
+    own = soundfile.read(dataset.get_data_info(0)['audio_path'])[0]
+    written, rate = soundfile.read(tmp_path / f'{names[0]}.wav')
+    assert (written.shape, rate) == ((5 * 16000, ), 16000)
+    assert written == pytest.approx(own[:len(written)], abs=1e-4)
     assert 'Wrote 2 clips' in capsys.readouterr().out
+
+
+def test_sound_is_that_of_the_network(small_config, tmp_path):
+    path = tmp_path / 'silenced.py'
+    path.write_text(Path(small_config).read_text() + REPLACED)
+    assert tool.main([str(path), '--num', '1', '--output-dir', str(tmp_path)]) == 0
+    written, _ = soundfile.read(next(tmp_path.glob('*.wav')))
+    assert written.shape == (5 * 16000, )
+    assert (written == 0).all()
 
 
 def test_frames_are_those_of_the_network_after_augmentation(small_config, tmp_path):
@@ -49,6 +64,7 @@ def test_repeats_are_numbered_and_start_is_respected(small_config, tmp_path):
     names = sorted(path.name for path in tmp_path.glob('*.png'))
     assert [name[:6] for name in names] == ['00001_', '00001_']
     assert [name[-6:] for name in names] == ['_0.png', '_1.png']
+    assert sorted(path.name[-6:] for path in tmp_path.glob('*.wav')) == ['_0.wav', '_1.wav']
 
 
 @pytest.mark.parametrize(('arguments', 'message'), [

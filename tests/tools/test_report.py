@@ -49,3 +49,17 @@ def test_page_agrees_with_the_written_scores(folder, tmp_path, processes):
         assert clip['media']['count'] == 5
         assert (clip['media']['width'], clip['media']['height']) == (64, 64)
         assert soundfile.info(media / 'sound.wav').frames == 5 * 16000
+
+
+def test_one_hears_what_the_network_hears(folder, tmp_path):
+    # The sound is made by the pipeline, in a process of the loader.
+    config = write_config(tmp_path, """
+test_pipeline.insert(3, dict(type='mmavs.ReplaceSound', kind='silence'))
+test_dataloader = dict(num_workers=1, dataset=dict(pipeline=test_pipeline))
+""")
+    done = run_tool('test.py', config, folder / 'weights.pth', '--work-dir', tmp_path / 'work', '--report',
+                    tmp_path / 'report', data_root=folder / 'data')
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    sounds = [soundfile.read(path)[0] for path in (tmp_path / 'report').rglob('sound.wav')]
+    assert [sound.shape for sound in sounds] == [(5 * 16000, )] * 3
+    assert not any(sound.any() for sound in sounds)

@@ -1,14 +1,13 @@
 """See and hear what the network gets: clips after augmentation and normalisation.
 
-For each clip a contact sheet (frames, masks and log-mel as they enter the network) and its sound are written;
-no window is opened.
+For each clip a contact sheet (frames, masks and log-mel as they enter the network) and the sound below the log-mel
+(mono, 16 kHz, cut to the clip) are written; no window is opened.
 
 Example:
     python tools/analysis_tools/browse_dataset.py configs/avs_mamba/pvt_ms3.py --split train --num 20
 """
 
 import argparse
-import shutil
 import sys
 from pathlib import Path
 
@@ -20,8 +19,11 @@ from torch import nn
 
 from mmavs.engine.launch import load_config
 from mmavs.registry import MODELS
+from mmavs.structures import AVDataSample
 from mmavs.utils.building import SPLITS, build_dataset
+from mmavs.utils.pipelines import keep_sound
 from mmavs.visualization import AVSLocalVisualizer, write_picture
+from mmavs.visualization.html_report import write_sound
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -54,6 +56,7 @@ def main(argv: list[str] | None = None) -> int:
         preprocessor = MODELS.build(cfg.model.data_preprocessor)
     except (FileNotFoundError, ValueError, KeyError) as error:
         parser.error(str(error))
+    keep_sound(dataset)
     set_random_seed(args.seed)
     visualizer = AVSLocalVisualizer()
     visualizer.dataset_meta = dataset.metainfo
@@ -61,24 +64,36 @@ def main(argv: list[str] | None = None) -> int:
     indices = range(args.start, min(args.start + args.num, len(dataset)))
     for index in indices:
         for repeat in range(args.repeat):
-            sample = write_clip(dataset[index], preprocessor, visualizer, folder, index, repeat, args.repeat > 1)
+            suffix = f'_{repeat}' if args.repeat > 1 else ''
+            sample = write_clip(dataset[index], preprocessor, visualizer, folder, f'{index:05d}_', suffix)
         print(f'{index}: {sample.video_id}', flush=True)
     print(f'Wrote {len(indices)} clips to {folder}.')
     return 0
 
 
-def write_clip(item: dict, preprocessor: nn.Module, visualizer: AVSLocalVisualizer, folder: Path, index: int,
-               repeat: int, numbered: bool):
-    """Draw one item of the data set and copy its sound; returns its data sample."""
+def write_clip(item: dict, preprocessor: nn.Module, visualizer: AVSLocalVisualizer, folder: Path, prefix: str,
+               suffix: str) -> AVDataSample:
+    """Draw one item of the data set and write its sound, where more than the log-mel is known of it.
+
+    Args:
+        item: Of a data set that keeps the sound.
+        preprocessor: The model's.
+        visualizer: Draws the sheet.
+        folder: Where ``<prefix><video_id><suffix>.png`` and ``.wav`` go.
+        prefix: Beginning of the files' names.
+        suffix: End of their names.
+
+    Returns:
+        The item's data sample.
+    """
     batch = preprocessor(pseudo_collate([item]), training=True)
     sample = batch['data_samples'][0]
-    name = f'{index:05d}_{sample.video_id}'.replace('/', '_')
+    name = f'{prefix}{sample.video_id}{suffix}'.replace('/', '_')
     sheet = visualizer.draw_datasample(denormalised(batch['inputs']['img'], preprocessor), sample,
                                        log_mel=batch['inputs']['audio'].numpy(), draw_pred=False)
-    write_picture(folder / (f'{name}_{repeat}.png' if numbered else f'{name}.png'), sheet)
-    sound = sample.get('audio_path')
-    if sound and Path(sound).is_file() and repeat == 0:
-        shutil.copyfile(sound, folder / f'{name}{Path(sound).suffix}')
+    write_picture(folder / f'{name}.png', sheet)
+    if sample.get('sound') is not None:
+        write_sound(folder / f'{name}.wav', sample.sound)
     return sample
 
 

@@ -13,8 +13,9 @@ from mmengine.structures import BaseDataElement
 
 from mmavs.engine.hooks.avs_visualization_hook import clip_frames
 from mmavs.registry import HOOKS
+from mmavs.utils.pipelines import keep_sound
 from mmavs.version import __version__
-from mmavs.visualization.html_report import ClipMedia, read_sound, write_clip_media, write_page
+from mmavs.visualization.html_report import ClipMedia, write_clip_media, write_page
 
 
 @HOOKS.register_module()
@@ -27,7 +28,7 @@ class ReportHook(Hook):
     Args:
         out_dir: Folder of the page. Files of an earlier page of the same clips are replaced.
         frame_width: Frames wider than this are shrunk to it. Default 640.
-        with_sound: Write the sounds: mono, 16 kHz, as long as the clip. Default True.
+        with_sound: Write the sounds as the network hears them: mono, 16 kHz, cut to the clip. Default True.
 
     Raises:
         ValueError: If ``frame_width`` is below 16.
@@ -44,8 +45,10 @@ class ReportHook(Hook):
         self._media: list[ClipMedia] = []
 
     def before_test_epoch(self, runner: Runner) -> None:
-        """Forget the clips of an earlier test."""
+        """Forget the clips of an earlier test, and ask for the sounds before the loader starts its workers."""
         self._media = []
+        if self.with_sound:
+            keep_sound(runner.test_dataloader.dataset)
 
     def after_test_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None,
                         outputs: Sequence[BaseDataElement] | None = None) -> None:
@@ -56,7 +59,8 @@ class ReportHook(Hook):
             self._media.append(write_clip_media(
                 self.out_dir, str(sample.video_id), clip_frames(sample, data_batch, index),
                 truth=_masks(sample, 'gt_sem_seg'), prediction=_masks(sample, 'pred_sem_seg'),
-                log_mel=None if log_mel is None else log_mel[index].cpu().numpy(), sound=self._sound(runner, sample),
+                log_mel=None if log_mel is None else log_mel[index].cpu().numpy(),
+                sound=sample.get('sound') if self.with_sound else None,
                 category=sample.get('category'), classes=meta.get('classes'), palette=meta.get('palette'),
                 frame_width=self.frame_width))
 
@@ -66,19 +70,13 @@ class ReportHook(Hook):
         if not is_main_process():
             return
         reports = [metric.report() for metric in runner.test_loop.evaluator.metrics if hasattr(metric, 'report')]
+        soundless = sum(not item.has_sound for item in media)
+        if self.with_sound and soundless:
+            # AVSBench's stored log-mels, or a front end of the pipeline's own that does not keep the sound.
+            runner.logger.warning(f'Report: {soundless} of {len(media)} clips are shown without sound: only their '
+                                  'log-mels are known.')
         page = write_page(self.out_dir, reports, media, title=_title(runner), facts=_facts(runner))
         runner.logger.info(f'Report: {page}')
-
-    def _sound(self, runner: Runner, sample: BaseDataElement) -> np.ndarray | None:
-        path = sample.get('audio_path')
-        if not self.with_sound or not path:
-            return None
-        try:
-            return read_sound(path, seconds=len(sample.pred_sem_seg.data))
-        except (FileNotFoundError, ValueError) as error:
-            # The network may have heard a stored log-mel; a page without this sound is better than none.
-            runner.logger.warning(f'Report: clip {sample.video_id} is shown without sound: {error}')
-            return None
 
 
 def _masks(sample: BaseDataElement, key: str) -> np.ndarray | None:

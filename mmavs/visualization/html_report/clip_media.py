@@ -82,7 +82,7 @@ def write_clip_media(report_dir: str | Path, video_id: str, frames: Sequence[np.
         truth: Class indices, 255 = no label. Shape (T, h, w). Default None: no such layer.
         prediction: Class indices. Shape (T, h', w'). Default None: no such layer.
         log_mel: VGGish examples. Shape (T, 1, 96, 64). Default None.
-        sound: Mono samples at 16 kHz, see :func:`read_sound`. Shape (n,). Default None.
+        sound: Mono samples at 16 kHz. Shape (n,). Default None.
         category: Category of the clip.
         classes: Names of the classes, background first. Default: two classes.
         palette: RGB colour of each class (C, 3), used when there are more than two classes.

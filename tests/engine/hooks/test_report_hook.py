@@ -2,6 +2,7 @@
 
 import json
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import soundfile
 import torch
 from mmengine.structures import BaseDataElement, PixelData
 
+from mmavs.datasets.transforms import LogMelSpectrogram
 from mmavs.engine.hooks import report_hook
 from mmavs.engine.hooks.report_hook import ReportHook
 from mmavs.evaluation.metrics import AVSMetric
@@ -16,6 +18,7 @@ from mmavs.registry import HOOKS
 from mmavs.visualization.html_report import media_name
 
 T, SIZE = 3, 16
+SOUND = np.linspace(-1.5, 1.5, T * 16000, dtype=np.float32)
 
 
 class StandInRunner:
@@ -35,8 +38,8 @@ class StandInRunner:
         self.test_dataloader = type('Loader', (), dict(dataset=dataset))()
 
 
-def clip(video_id, hits=8, audio_path=None, category='dog'):
-    sample = BaseDataElement(metainfo=dict(video_id=video_id, category=category, audio_path=audio_path))
+def clip(video_id, hits=8, sound=None, category='dog'):
+    sample = BaseDataElement(metainfo=dict(video_id=video_id, category=category, sound=sound))
     truth = torch.zeros(T, SIZE, SIZE, dtype=torch.uint8)
     truth[:, :8] = 1
     scores = torch.zeros(T, SIZE, SIZE)
@@ -65,16 +68,8 @@ def read_data(folder):
     return page, json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.S)[1])
 
 
-@pytest.fixture
-def sound(tmp_path):
-    path = tmp_path / 'sound.wav'
-    samples = np.stack([np.full(44100 * 5, 0.5), np.full(44100 * 5, 0.1)], axis=1)
-    soundfile.write(path, samples, 44100)
-    return str(path)
-
-
-def test_page_has_the_scores_of_the_metric_and_the_files_of_each_clip(tmp_path, sound):
-    samples = [clip('half', hits=4, audio_path=sound), clip('all', audio_path=sound), clip('none', hits=0)]
+def test_page_has_the_scores_of_the_metric_and_the_files_of_each_clip(tmp_path):
+    samples = [clip('half', hits=4, sound=SOUND), clip('all', sound=SOUND), clip('none', hits=0)]
     run_test(ReportHook(out_dir=str(tmp_path / 'report')), StandInRunner(tmp_path), samples)
     page, data = read_data(tmp_path / 'report')
     assert [(item['id'], item['J'], item['category']) for item in data['clips']] == [
@@ -90,29 +85,34 @@ def test_page_has_the_scores_of_the_metric_and_the_files_of_each_clip(tmp_path, 
         assert (folder / 'sound.wav').is_file() == item['media']['sound'] == (item['id'] != 'none')
 
 
-def test_sound_is_mono_at_16_khz_and_as_long_as_the_clip(tmp_path, sound):
-    run_test(ReportHook(out_dir=str(tmp_path / 'report')), StandInRunner(tmp_path), [clip('v', audio_path=sound)])
+def test_sound_is_the_one_that_the_sample_brings(tmp_path):
+    run_test(ReportHook(out_dir=str(tmp_path / 'report')), StandInRunner(tmp_path), [clip('v', sound=SOUND)])
     samples, rate = soundfile.read(tmp_path / 'report' / 'media' / media_name('v') / 'sound.wav')
-    assert (samples.shape, rate) == ((T * 16000, ), 16000)
-    assert samples[1000:-1000] == pytest.approx(0.3, abs=1e-3)
+    assert rate == 16000
+    assert samples == pytest.approx(SOUND.clip(-1, 1), abs=1e-4)
 
 
-@pytest.mark.parametrize('damage', ['missing', 'no sound'])
-def test_a_clip_without_readable_sound_is_shown_without(tmp_path, damage):
-    path = tmp_path / 'broken.wav'
-    if damage == 'no sound':
-        path.write_bytes(b'not a wave file')
+def test_clips_of_which_only_the_log_mel_is_known_are_counted_once(tmp_path):
     runner = StandInRunner(tmp_path)
-    run_test(ReportHook(out_dir=str(tmp_path / 'report')), runner, [clip('v', audio_path=str(path))])
+    run_test(ReportHook(out_dir=str(tmp_path / 'report')), runner, [clip('v'), clip('w'), clip('x', sound=SOUND)])
     _, data = read_data(tmp_path / 'report')
-    assert data['clips'][0]['media']['sound'] is False
-    assert len(runner.warnings) == 1
-    assert 'clip v is shown without sound' in runner.warnings[0]
+    assert {item['id']: item['media']['sound'] for item in data['clips']} == dict(v=False, w=False, x=True)
+    assert runner.warnings == [
+        'Report: 2 of 3 clips are shown without sound: only their log-mels are known.']
 
 
-def test_sounds_can_be_left_out(tmp_path, sound):
+@pytest.mark.parametrize('with_sound', [True, False])
+def test_the_pipeline_is_asked_for_the_sounds_before_the_test(tmp_path, with_sound):
+    runner = StandInRunner(tmp_path)
+    step = LogMelSpectrogram()
+    runner.test_dataloader.dataset.pipeline = SimpleNamespace(transforms=[step])
+    ReportHook(out_dir=str(tmp_path), with_sound=with_sound).before_test_epoch(runner)
+    assert step.keep_sound is with_sound
+
+
+def test_sounds_can_be_left_out(tmp_path):
     run_test(ReportHook(out_dir=str(tmp_path / 'report'), with_sound=False), StandInRunner(tmp_path),
-             [clip('v', audio_path=sound)])
+             [clip('v', sound=SOUND)])
     assert not list(tmp_path.glob('report/media/*/sound.wav'))
 
 
