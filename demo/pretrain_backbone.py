@@ -23,6 +23,7 @@ from mmavs.datasets.sounding_shapes import KINDS
 from mmavs.datasets.sounding_shapes.render import render_scene
 from mmavs.datasets.sounding_shapes.scene import SceneStyle, sample_scene
 from mmavs.registry import MODELS
+from mmavs.utils.safe_load import use_safe_checkpoint_loading
 
 STRIDE = 4
 BACKGROUND_WEIGHT = 0.2
@@ -37,6 +38,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--steps', type=int, default=300, help='training steps (default: %(default)s)')
     parser.add_argument('--batch-size', type=int, default=32, help='frames per step (default: %(default)s)')
     parser.add_argument('--seed', type=int, default=0, help='seed of frames and weights')
+    parser.add_argument('--trust-checkpoint', action='store_true',
+                        help='open a file named by init_cfg that executes code when it is loaded; only for your own')
     return parser.parse_args(argv)
 
 
@@ -103,6 +106,7 @@ def train(predictor: KindPredictor, images: Tensor, labels: Tensor, normalise: n
 def main(argv: list[str] | None = None) -> int:
     """Run the script; returns the exit code."""
     args = parse_args(argv)
+    use_safe_checkpoint_loading(trust=args.trust_checkpoint)
     cfg = Config.fromfile(args.config)
     init_default_scope('mmseg')
     torch.manual_seed(args.seed)

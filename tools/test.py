@@ -9,9 +9,10 @@ from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
 from mmavs.engine.launch import add_common_arguments, load_config, prepare_distributed, run_main
-from mmavs.engine.runner import AVSRunner, install_safe_loading
+from mmavs.engine.runner import AVSRunner
 from mmavs.evaluation.metrics.clip_metric import ClipMetric
 from mmavs.evaluation.report_table import format_report
+from mmavs.utils.safe_load import use_safe_checkpoint_loading
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -30,7 +31,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     """Run the tool; returns the exit code."""
     args = parse_args(argv)
-    install_safe_loading(trust=args.trust_checkpoint)
+    use_safe_checkpoint_loading(trust=args.trust_checkpoint)
     cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher)
     if not Path(args.checkpoint).is_file():
         raise FileNotFoundError(f'No checkpoint {args.checkpoint}. tools/train.py writes them to its work folder, '

@@ -4,7 +4,8 @@ import argparse
 import sys
 
 from mmavs.engine.launch import add_common_arguments, load_config, prepare_distributed, run_main, use_mixed_precision
-from mmavs.engine.runner import AVSRunner, install_safe_loading
+from mmavs.engine.runner import AVSRunner
+from mmavs.utils.safe_load import use_safe_checkpoint_loading
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -20,7 +21,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     """Run the tool; returns the exit code."""
     args = parse_args(argv)
-    install_safe_loading(trust=args.trust_checkpoint)
+    use_safe_checkpoint_loading(trust=args.trust_checkpoint)
     cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher)
     cfg.resume = args.resume
     if args.amp:

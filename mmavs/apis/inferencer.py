@@ -20,11 +20,12 @@ from tqdm import tqdm
 from mmavs.registry import INFERENCERS
 from mmavs.structures import AVDataSample
 from mmavs.utils.building import build_model
+from mmavs.utils.safe_load import load_weights
 from mmavs.visualization import overlay, write_masks, write_picture
 
 from .blending import Blender, InstantPrediction
-from .checkpoints import check_device, load_weights
 from .clips import Clip, ClipPlan, cut_clips
+from .devices import check_device
 from .labels import Labels
 from .model_zoo import find_model
 from .pipeline import ClipPipeline

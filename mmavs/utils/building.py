@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import init_default_scope
-from mmengine.runner import load_checkpoint
 from torch import nn
 
 from mmavs.registry import DATASETS, MODELS
+from mmavs.utils.safe_load import load_weights
 
 SPLITS = ('train', 'val', 'test')
 
@@ -30,7 +30,7 @@ def build_model(cfg: Config, checkpoint: str | None = None, device: str | torch.
         The model in evaluation mode; ``model.dataset_meta`` is that of the checkpoint or None.
 
     Raises:
-        ValueError: If the config has no model.
+        ValueError: If the config has no model, or the checkpoint's weights are not exactly those of the model.
         FileNotFoundError: If there is no such checkpoint.
     """
     if 'model' not in cfg:
@@ -39,10 +39,7 @@ def build_model(cfg: Config, checkpoint: str | None = None, device: str | torch.
     model = MODELS.build(without_pretrained(cfg.model))
     model.dataset_meta = None
     if checkpoint is not None:
-        from mmavs.utils.safe_load import use_safe_checkpoint_loading
-        use_safe_checkpoint_loading()
-        content = load_checkpoint(model, checkpoint, map_location='cpu')
-        model.dataset_meta = content.get('meta', {}).get('dataset_meta')
+        load_weights(model, checkpoint)
     return model.to(device).eval()
 
 

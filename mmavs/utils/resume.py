@@ -23,7 +23,7 @@ class ResumeChoice(NamedTuple):
     passed_over: list[tuple[Path, str]]
 
 
-def find_resume_checkpoint(work_dir: str | Path, trust: bool = False) -> ResumeChoice:
+def find_resume_checkpoint(work_dir: str | Path, trust: bool | None = None) -> ResumeChoice:
     """Find the newest valid checkpoint of a training run.
 
     Newest means the highest step in the file's name (``epoch_12.pth`` < ``epoch_12_iter_3070.pth`` < ``epoch_13.pth``),
@@ -66,7 +66,7 @@ def checkpoint_step(path: str | Path) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r'\d+', stem))
 
 
-def checkpoint_defect(path: str | Path, trust: bool = False) -> str | None:
+def checkpoint_defect(path: str | Path, trust: bool | None = None) -> str | None:
     """Read a checkpoint completely and say what is wrong with it.
 
     Checks that the archive is complete, that the checksum of each member is right, that the content can be opened
@@ -77,7 +77,7 @@ def checkpoint_defect(path: str | Path, trust: bool = False) -> str | None:
         trust: As for :func:`mmavs.utils.safe_load.load_checkpoint_file`.
 
     Returns:
-        None for a valid checkpoint, else the defect in a few words.
+        None for a valid checkpoint, else the defect in a few words, without a full stop.
     """
     path = Path(path)
     try:
@@ -91,6 +91,7 @@ def checkpoint_defect(path: str | Path, trust: bool = False) -> str | None:
             return f'its content is damaged (checksum of {damaged})'
         content = load_checkpoint_file(path, trust=trust)
     except (OSError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile) as error:
-        return str(error)
+        # The caller's sentence goes on behind it.
+        return str(error).rstrip('.')
     missing = [key for key in RESUME_KEYS if not isinstance(content, dict) or key not in content]
     return f'it lacks {", ".join(missing)}, so training cannot resume from it' if missing else None

@@ -16,6 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .weight_fit import compare_weights
+
+# The choice of this process, see use_safe_checkpoint_loading.
+_CHOICE = dict(trust=False)
 # torch's unpickler says in these words which object it refused.
 _REFUSED = (r'GLOBAL (.+?) (?:was|whose)', r'unrecognized function (<[^>]+>)', r'allowlisted via .* but got (.+)')
 
@@ -24,13 +28,14 @@ class UnsafeCheckpointError(ValueError):
     """A checkpoint holds more than weights and plain values, so opening it could run code."""
 
 
-def load_checkpoint_file(path: str | Path, trust: bool = False, map_location: Any = 'cpu') -> Any:
+def load_checkpoint_file(path: str | Path, trust: bool | None = None, map_location: Any = 'cpu') -> Any:
     """Open a checkpoint file without running code from it.
 
     Args:
         path: A local file written by ``torch.save`` or by mmengine.
         trust: True opens the file as an ordinary pickle, which runs whatever code it carries: only for files whose
-            author you trust. The tools' flag is ``--trust-checkpoint``. Default False.
+            author you trust. Default None: the choice of :func:`use_safe_checkpoint_loading`, which the tools' flag
+            ``--trust-checkpoint`` makes; without one, False.
         map_location: Where tensors go, as in :func:`torch.load`. Default ``'cpu'``.
 
     Returns:
@@ -44,7 +49,7 @@ def load_checkpoint_file(path: str | Path, trust: bool = False, map_location: An
     path = Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f'No checkpoint file {path}. Check the path, or download the file to it first.')
-    if trust:
+    if trusts_checkpoints() if trust is None else trust:
         return torch.load(path, map_location=map_location, weights_only=False)
     try:
         with _safe_types():
@@ -62,7 +67,7 @@ def load_checkpoint_file(path: str | Path, trust: bool = False, map_location: An
         raise _damaged(path, error) from error
 
 
-def read_state_dict(path: str | Path, prefix: str = '', trust: bool = False) -> dict[str, Tensor]:
+def read_state_dict(path: str | Path, prefix: str = '', trust: bool | None = None) -> dict[str, Tensor]:
     """Read the weights of a checkpoint file.
 
     Args:
@@ -77,7 +82,26 @@ def read_state_dict(path: str | Path, prefix: str = '', trust: bool = False) -> 
         ValueError: If the file holds no weights, or none under ``prefix``. Also those of
             :func:`load_checkpoint_file`.
     """
-    content = load_checkpoint_file(path, trust=trust)
+    weights = weights_of(load_checkpoint_file(path, trust=trust), path)
+    weights = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
+    if not weights:
+        raise ValueError(f'{path} holds no weights whose names start with "{prefix}".')
+    return weights
+
+
+def weights_of(content: Any, path: str | Path) -> dict[str, Tensor]:
+    """Take the weights out of what a checkpoint file holds.
+
+    Args:
+        content: A bare state dict, or a dict with one under ``state_dict`` or ``model``.
+        path: The file, for messages.
+
+    Returns:
+        Name -> tensor; a leading ``module.`` is taken off.
+
+    Raises:
+        ValueError: If there is no weight.
+    """
     for key in ('state_dict', 'model'):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
@@ -85,10 +109,46 @@ def read_state_dict(path: str | Path, prefix: str = '', trust: bool = False) -> 
     if not isinstance(content, Mapping):
         raise ValueError(f'{path} holds a {type(content).__name__} where a dict of weights was expected.')
     weights = {name.removeprefix('module.'): value for name, value in content.items() if isinstance(value, Tensor)}
-    weights = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
     if not weights:
-        raise ValueError(f'{path} holds no weights' + (f' whose names start with "{prefix}".' if prefix else '.'))
+        raise ValueError(f'{path} holds no weights; give a checkpoint of tools/train.py.')
     return weights
+
+
+def load_weights(model: nn.Module, path: str | Path, trust: bool | None = None) -> None:
+    """Load a checkpoint into a whole model, all of it or nothing; ``model.dataset_meta`` becomes the checkpoint's.
+
+    Args:
+        model: Receives the weights, in place.
+        path: A local file.
+        trust: As for :func:`load_checkpoint_file`.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file holds no weights or not exactly those of the model, or cannot be opened safely.
+    """
+    content = load_checkpoint_file(path, trust=trust)
+    weights = weights_of(content, path)
+    require_fit(model, weights, path)
+    model.load_state_dict(weights)
+    meta = content.get('meta')
+    if isinstance(meta, Mapping) and isinstance(meta.get('dataset_meta'), Mapping):
+        model.dataset_meta = dict(meta['dataset_meta'])
+
+
+def require_fit(model: nn.Module, weights: Mapping[str, Tensor], path: str | Path) -> None:
+    """Check that weights are exactly those of a model, so that no part of it stays random unnoticed.
+
+    Args:
+        model: The model.
+        weights: Name -> tensor.
+        path: The file they come from, for the message.
+
+    Raises:
+        ValueError: If names are missing or left over, or a shape differs.
+    """
+    fit = compare_weights(model.state_dict(), weights)
+    if not fit.complete:
+        raise ValueError(f'{path} does not fit the model: {fit.problems}; check that it was trained with this config.')
 
 
 def load_pretrained(module: nn.Module, path: str | Path, prefix: str = '', ignore: Sequence[str] = (),
@@ -111,18 +171,10 @@ def load_pretrained(module: nn.Module, path: str | Path, prefix: str = '', ignor
         raise FileNotFoundError(f'The pretrained weights of {name} are not at {path}. {hint} '
                                 f'To start from random weights, set init_cfg=None for {name} in the config.')
     weights = {key: value for key, value in read_state_dict(path, prefix).items() if not key.startswith(tuple(ignore))}
-    expected = module.state_dict()
-    problems = []
-    for label, keys in (('lacks', expected.keys() - weights.keys()), ('has unknown', weights.keys() - expected.keys())):
-        if keys:
-            problems.append(f'{label} {_shortened(sorted(keys))}')
-    shapes = [f'{key} {tuple(weights[key].shape)} instead of {tuple(expected[key].shape)}'
-              for key in expected.keys() & weights.keys() if weights[key].shape != expected[key].shape]
-    if shapes:
-        problems.append(f'has {_shortened(sorted(shapes))}')
-    if problems:
-        raise ValueError(f'{path} does not fit {name}: it {"; it ".join(problems)}. Check that the file belongs to '
-                         'the configured architecture.')
+    fit = compare_weights(module.state_dict(), weights)
+    if not fit.complete:
+        raise ValueError(f'{path} does not fit {name}: {fit.problems}. Check that the file belongs to the configured '
+                         'architecture.')
     module.load_state_dict(weights)
 
 
@@ -154,9 +206,11 @@ def use_safe_checkpoint_loading(trust: bool = False) -> None:
     It holds for the whole process. Checkpoints named by a URL are then refused, because mmengine opens them unsafely.
 
     Args:
-        trust: True opens local files as ordinary pickles (``--trust-checkpoint``) and leaves URLs to mmengine.
+        trust: True opens local files as ordinary pickles (``--trust-checkpoint``) and leaves URLs to mmengine. Default
+            False.
     """
     from mmengine.runner import CheckpointLoader
+    _CHOICE['trust'] = trust
 
     def load_from_local(filename: str, map_location: Any = 'cpu') -> Any:
         return load_checkpoint_file(filename, trust=trust, map_location=map_location)
@@ -169,6 +223,11 @@ def use_safe_checkpoint_loading(trust: bool = False) -> None:
     if not trust:
         remote = [scheme for scheme in CheckpointLoader._schemes if scheme]
         CheckpointLoader.register_scheme(remote, load_from_url, force=True)
+
+
+def trusts_checkpoints() -> bool:
+    """Whether this process opens checkpoints as ordinary pickles: the choice made for it, else False."""
+    return _CHOICE['trust']
 
 
 def _statistics_method(owner: Any, name: str) -> Callable:
@@ -221,7 +280,3 @@ def _damaged(path: Path, error: Exception) -> ValueError:
     size = path.stat().st_size
     return ValueError(f'{path} ({size} bytes) is truncated or no checkpoint ({reason}): copy or download it again.')
 
-
-def _shortened(items: Sequence[str], limit: int = 3) -> str:
-    more = f' and {len(items) - limit} more' if len(items) > limit else ''
-    return ', '.join(items[:limit]) + more

@@ -7,7 +7,7 @@ import pytest
 import yapf.yapflib.yapf_api
 from mmengine.runner import CheckpointLoader
 
-from mmavs.engine.runner import safe_loading
+from mmavs.utils import safe_load
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def toy_runs(monkeypatch):
     monkeypatch.setattr(mmengine.runner.runner, 'collect_env', dict)
     monkeypatch.setattr(yapf.yapflib.yapf_api, 'FormatCode', lambda text, **style: (text, True))
     monkeypatch.setattr(CheckpointLoader, '_schemes', dict(CheckpointLoader._schemes))
-    monkeypatch.setattr(safe_loading, '_CHOICE', {})
+    monkeypatch.setattr(safe_load, '_CHOICE', dict(trust=False))
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     yield
     for number, handler in handlers.items():

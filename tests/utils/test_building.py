@@ -35,6 +35,13 @@ def test_model_is_built_for_evaluation_with_the_weights_of_the_checkpoint(tmp_pa
     assert build_model(neck_config()).dataset_meta is None
 
 
+def test_a_checkpoint_of_another_model_is_refused(tmp_path):
+    state = build_model(neck_config()).state_dict()
+    torch.save(dict(state_dict={f'foo.{name}': value for name, value in state.items()}), tmp_path / 'w.pth')
+    with pytest.raises(ValueError, match=r'w\.pth does not fit the model: it lacks .*; it has unknown foo\..*; check'):
+        build_model(neck_config(), str(tmp_path / 'w.pth'))
+
+
 def test_errors_name_what_is_missing(tmp_path):
     with pytest.raises(ValueError, match='has no entry "model"'):
         build_model(Config(dict(a=1)))

@@ -9,12 +9,15 @@ from mmengine.logging import HistoryBuffer, MessageHub
 from mmengine.model import BaseModule
 from mmengine.runner import CheckpointLoader, load_checkpoint
 
+from mmavs.utils import safe_load
 from mmavs.utils.safe_load import (
     UnsafeCheckpointError,
     load_checkpoint_file,
     load_pretrained,
+    load_weights,
     pretrained_from_init_cfg,
     read_state_dict,
+    trusts_checkpoints,
     use_safe_checkpoint_loading,
 )
 
@@ -41,8 +44,9 @@ class ReachesThroughGetattr:
 
 
 @pytest.fixture
-def restored_loaders():
+def restored_loaders(monkeypatch):
     schemes = dict(CheckpointLoader._schemes)
+    monkeypatch.setattr(safe_load, '_CHOICE', dict(trust=False))
     yield
     CheckpointLoader._schemes = type(CheckpointLoader._schemes)(schemes)
 
@@ -233,3 +237,58 @@ def test_mmengine_with_trust(tmp_path, restored_loaders):
     load_checkpoint(module, str(path))
     assert target.is_dir()
     assert module.weight.eq(1).all()
+
+
+def test_the_choice_of_the_process_reaches_every_way_of_loading(tmp_path, restored_loaders):
+    """A backbone's pretrained file, its bare weights and a whole model, without a flag of their own."""
+    path = tmp_path / 'own.pth'
+    ways = (load_checkpoint_file, read_state_dict, lambda path: load_pretrained(torch.nn.Linear(2, 3), path),
+            lambda path: load_weights(torch.nn.Linear(2, 3), path))
+    for number, load in enumerate(ways):
+        target = tmp_path / str(number)
+        torch.save(dict(state_dict=torch.nn.Linear(2, 3).state_dict(), extra=RunsCode(target)), path)
+        use_safe_checkpoint_loading(trust=False)
+        assert trusts_checkpoints() is False
+        with pytest.raises(UnsafeCheckpointError, match='--trust-checkpoint'):
+            load(path)
+        assert not target.exists()
+        use_safe_checkpoint_loading(trust=True)
+        assert trusts_checkpoints() is True
+        load(path)
+        assert target.is_dir()
+
+
+def test_a_flag_of_its_own_overrules_the_choice_of_the_process(tmp_path, restored_loaders):
+    torch.save(dict(state_dict=torch.nn.Linear(2, 3).state_dict(), extra=RunsCode(tmp_path / 'x')), tmp_path / 'a.pth')
+    use_safe_checkpoint_loading(trust=True)
+    with pytest.raises(UnsafeCheckpointError):
+        load_weights(torch.nn.Linear(2, 3), tmp_path / 'a.pth', trust=False)
+    assert not (tmp_path / 'x').exists()
+
+
+def test_weights_and_class_names_are_loaded(tmp_path):
+    source, model = torch.nn.Linear(2, 3), torch.nn.Linear(2, 3)
+    torch.save(dict(state_dict={f'module.{name}': value for name, value in source.state_dict().items()},
+                    meta=dict(dataset_meta=dict(classes=['background', 'dog']))), tmp_path / 'a.pth')
+    load_weights(model, tmp_path / 'a.pth')
+    assert torch.equal(model.weight, source.weight)
+    assert model.dataset_meta == dict(classes=['background', 'dog'])
+    torch.save(torch.nn.Linear(2, 3).requires_grad_(False).state_dict(), tmp_path / 'bare.pth')
+    load_weights(model, tmp_path / 'bare.pth')
+    assert not torch.equal(model.weight, source.weight)
+
+
+@pytest.mark.parametrize(('change', 'message'), [
+    (lambda state: state.pop('bias'), r'does not fit the model: it lacks bias; check that it was trained with this'),
+    (lambda state: state.update(extra=torch.ones(1), more=torch.ones(1)), r'it has unknown extra, more; check'),
+    (lambda state: state.update(weight=torch.ones(3, 4)), r'it has weight \(3, 4\) instead of \(3, 2\); check'),
+    (lambda state: state.clear(), r'a\.pth holds no weights; give a checkpoint of tools/train.py\.'),
+])
+def test_weights_of_another_model_are_refused_as_a_whole(tmp_path, change, message):
+    state, model = torch.nn.Linear(2, 3).state_dict(), torch.nn.Linear(2, 3)
+    before = model.weight.clone()
+    change(state)
+    torch.save(dict(state_dict=state), tmp_path / 'a.pth')
+    with pytest.raises(ValueError, match=message):
+        load_weights(model, tmp_path / 'a.pth')
+    assert torch.equal(model.weight, before)

@@ -22,16 +22,16 @@ from typing import Any
 import torch
 from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.evaluator import Evaluator
-from mmengine.runner import load_checkpoint
 from torch import nn
 from tqdm import tqdm
 
 from mmavs.engine.launch import load_config, run_main
-from mmavs.engine.runner import AVSRunner, install_safe_loading
+from mmavs.engine.runner import AVSRunner
 from mmavs.evaluation.bootstrap import paired_difference
 from mmavs.evaluation.metrics.clip_metric import ClipMetric, without_nan
 from mmavs.registry import DATASETS
 from mmavs.utils.building import build_model
+from mmavs.utils.safe_load import use_safe_checkpoint_loading
 
 HEADER = ('sound', 'J', 'J, own minus this (95 % interval)', 'false-positive area', 'clean frames', 'marked area')
 
@@ -137,7 +137,7 @@ def run(cfg: Config, model: nn.Module, snrs: list[float], seed: int) -> list[dic
         values = [clip['J'] for clip in row['clips']]
         if values:
             difference = paired_difference(values, own)
-            row['loss'] = [difference.mean, difference.low, difference.high]
+            row['loss'] = [difference.value, difference.low, difference.high]
     return rows
 
 
@@ -158,15 +158,14 @@ def format_rows(rows: list[dict]) -> Iterator[str]:
 def main(argv: list[str] | None = None) -> int:
     """Run the tool; returns the exit code."""
     args = parse_args(argv)
-    install_safe_loading(trust=args.trust_checkpoint)
+    use_safe_checkpoint_loading(trust=args.trust_checkpoint)
     cfg = load_config(args.config, args.cfg_options, work_dir=None, launcher='none')
     if not Path(args.checkpoint).is_file():
         raise FileNotFoundError(f'No checkpoint {args.checkpoint}; tools/train.py writes them to its work folder.')
     if not torch.cuda.is_available() and args.device.startswith('cuda'):
         raise ValueError(f'--device {args.device}: this PyTorch sees no GPU; use --device cpu.')
-    model = build_model(cfg)
-    load_checkpoint(model, args.checkpoint, map_location='cpu')
-    rows = run(cfg, model.to(args.device), args.snr, args.seed)
+    model = build_model(cfg, args.checkpoint, args.device)
+    rows = run(cfg, model, args.snr, args.seed)
     print('\n'.join(format_rows(rows)))
     if args.out:
         Path(args.out).parent.mkdir(parents=True, exist_ok=True)

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from mmavs.engine.launch import load_config
 from mmavs.utils.building import SPLITS, build_dataset, build_model
+from mmavs.utils.safe_load import use_safe_checkpoint_loading
 from mmavs.visualization import Page, PictureRow, feature_overlay, overlay, principal_components, write_picture
 
 DEFAULT_MODULES = ('neck:1', 'decode_head.pixel_decoder')
@@ -46,6 +47,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--out', default='work_dirs/features', help='folder (default: work_dirs/features)')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
                         help='override config entries')
+    parser.add_argument('--trust-checkpoint', action='store_true',
+                        help='open checkpoints that execute code when they are loaded; only for files of your own')
     return parser
 
 
@@ -53,6 +56,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the tool; returns the exit code."""
     parser = build_parser()
     args = parser.parse_args(argv)
+    use_safe_checkpoint_loading(trust=args.trust_checkpoint)
     if not 0 <= args.factor <= 1:
         parser.error(f'--factor {args.factor} must lie in 0..1.')
     if args.cell_width < 16:

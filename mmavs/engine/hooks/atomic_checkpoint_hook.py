@@ -15,7 +15,6 @@ from mmengine.hooks import CheckpointHook
 
 from mmavs.engine.runner.atomic_write import ATOMIC_BACKEND, atomic_write, remove_unfinished_files
 from mmavs.engine.runner.resume_state import gather_resume_state
-from mmavs.engine.runner.safe_loading import trusts_checkpoints
 from mmavs.registry import HOOKS
 from mmavs.utils.resume import checkpoint_step
 from mmavs.utils.safe_load import load_checkpoint_file
@@ -155,7 +154,7 @@ class AtomicCheckpointHook(CheckpointHook):
         if not self._local:
             super()._publish_model(runner, ckpt_path)
             return
-        checkpoint = load_checkpoint_file(ckpt_path, trust=trusts_checkpoints())
+        checkpoint = load_checkpoint_file(ckpt_path)
         buffer = io.BytesIO()
         torch.save({key: value for key, value in checkpoint.items() if key in self.published_keys}, buffer)
         digest = hashlib.sha256(buffer.getvalue()).hexdigest()[:8]

@@ -4,9 +4,8 @@ from .atomic_write import AtomicLocalBackend, atomic_write
 from .avs_runner import AVSRunner
 from .memory_advice import explain_out_of_memory
 from .resumable_loops import ResumableEpochLoop, ResumableIterLoop
-from .safe_loading import install_safe_loading
 
 __all__ = [
     'AVSRunner', 'AtomicLocalBackend', 'ResumableEpochLoop', 'ResumableIterLoop', 'atomic_write',
-    'explain_out_of_memory', 'install_safe_loading'
+    'explain_out_of_memory'
 ]

@@ -6,17 +6,20 @@ from typing import Any
 
 import torch
 from mmengine.dist import broadcast_object_list, get_rank, is_main_process
+from mmengine.model import is_model_wrapper
 from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
+from mmengine.runner import CheckpointLoader, Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
 from mmavs.engine.samplers import SeededDataset, SeededSampler, init_worker
-from mmavs.utils.resume import find_resume_checkpoint
+from mmavs.utils.resume import checkpoint_defect, find_resume_checkpoint
+from mmavs.utils.safe_load import require_fit, trusts_checkpoints, use_safe_checkpoint_loading, weights_of
+from mmavs.utils.weight_fit import compare_weights
 
 from .memory_advice import OutOfMemoryAdviceError, explain_out_of_memory
 from .resumable_loops import ResumableEpochLoop, ResumableIterLoop
-from .safe_loading import trusts_checkpoints
+from .weight_loading import load_fitting, renamed, report_misfit
 
 _LOOPS = {'EpochBasedTrainLoop': ResumableEpochLoop, 'IterBasedTrainLoop': ResumableIterLoop}
 
@@ -31,13 +34,15 @@ class AVSRunner(Runner):
     - a run resumed from a checkpoint of :class:`mmavs.engine.hooks.AtomicCheckpointHook`, at any iteration, continues
       bit for bit as if it had not stopped (CPU);
     - ``resume=True`` takes the newest valid checkpoint and names those it passed over;
-    - checkpoints are opened without running code (:func:`install_safe_loading`), the config text in them included;
+    - a checkpoint that does not fit the model is an error and not a table of scores of random weights;
+    - checkpoints are opened without running code (:mod:`mmavs.utils.safe_load`), the config text in them included;
     - running out of memory names the config keys that help.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._resume_state: dict | None = None
-        trusts_checkpoints()
+        self._trains = False
+        use_safe_checkpoint_loading(trust=trusts_checkpoints())
         super().__init__(*args, **kwargs)
 
     @staticmethod
@@ -70,42 +75,81 @@ class AVSRunner(Runner):
         return super().build_train_loop(loop)
 
     def load_or_resume(self) -> None:
-        """Load or resume as the config says; ``resume=True`` without ``load_from`` finds the newest valid checkpoint.
+        """Load or resume as the config says.
+
+        With ``resume=True`` the newest valid checkpoint of the work folder comes first: it is further than whatever
+        the run began with. Where there is none, ``load_from`` is resumed from if it is a checkpoint of a training, else
+        its weights are loaded.
 
         Raises:
             RuntimeError: If there are checkpoints and none is valid: starting over would hide the loss of a run.
+            ValueError: If a checkpoint does not fit the model; see :meth:`load_checkpoint`.
         """
-        if not self._has_loaded and self._resume and self._load_from is None:
-            path = self._newest_valid_checkpoint()
-            if path is None:
+        if not self._has_loaded and self._resume:
+            newest = self._newest_valid_checkpoint()
+            if newest is None and self._load_from is None:
                 self.logger.info(f'No checkpoint to resume from in {self.work_dir}: training starts from scratch.')
                 return
-            self._load_from = path
+            if newest is None:
+                self._resume = self._on_main_process(lambda: checkpoint_defect(self._load_from) is None)
+                self.logger.info(f'No checkpoint to resume from in {self.work_dir}: ' + (
+                    'training goes on' if self._resume else 'training starts with the weights') +
+                                 f' from load_from={self._load_from}.')
+            else:
+                if self._load_from is not None:
+                    self.logger.info(f'Training goes on from {newest} in the work folder; load_from={self._load_from} '
+                                     'is not read.')
+                self._load_from = newest
         super().load_or_resume()
 
     def _newest_valid_checkpoint(self) -> str | None:
-        """Choose on the main process, so that all processes resume from the same file."""
-        answer: list = [None, None]
-        if is_main_process():
-            choice = find_resume_checkpoint(self.work_dir, trust=trusts_checkpoints())
-            for path, reason in choice.passed_over:
-                self.logger.warning(f'Passed over {path}: {reason}.')
-            answer = [str(choice.path) if choice.path else None, len(choice.passed_over)]
+        choice = self._on_main_process(lambda: find_resume_checkpoint(self.work_dir))
+        for path, reason in choice.passed_over:
+            self.logger.warning(f'Passed over {path}: {reason}.')
+        if choice.path is None and choice.passed_over:
+            raise RuntimeError(f'None of the {len(choice.passed_over)} checkpoints in {self.work_dir} can be resumed '
+                               'from (see the warnings above): move them away to start from scratch or from load_from.')
+        return str(choice.path) if choice.path else None
+
+    @staticmethod
+    def _on_main_process(decide: Callable[[], Any]) -> Any:
+        """Let the main process decide, so that all processes do the same."""
+        answer = [decide() if is_main_process() else None]
         broadcast_object_list(answer)
-        if answer[0] is None and answer[1]:
-            raise RuntimeError(f'None of the {answer[1]} checkpoints in {self.work_dir} can be resumed from (see the '
-                               'warnings above): move them away to start from scratch.')
         return answer[0]
 
-    def load_checkpoint(self, filename: str, map_location: str | Callable = 'cpu', strict: bool = False,
+    def load_checkpoint(self, filename: str, map_location: str | Callable = 'cpu', strict: bool | None = None,
                         revise_keys: list | None = None) -> dict:
-        """Load weights as mmengine does; nothing in the file is executed.
+        """Load weights; nothing in the file is executed.
 
-        ``Runner.resume`` runs the text under ``meta['config']``, which old versions of mmengine wrote, as Python code;
-        it is taken out here.
+        Testing and resuming need exactly the weights of the model. A training that begins from ``load_from`` may take
+        over a part of them (a head with other classes starts anew); what is not loaded is listed in the log.
+
+        Args:
+            filename: A local file.
+            map_location: As in :func:`torch.load`. Default ``'cpu'``.
+            strict: Whether all weights must fit. Default None: unless a training begins from ``load_from``.
+            revise_keys: (pattern, replacement) pairs for the names in the file. Default: take off ``module.``.
+
+        Returns:
+            The content of the file, without ``meta['config']``: ``Runner.resume`` runs this text, which old versions of
+            mmengine wrote, as Python code.
+
+        Raises:
+            ValueError: If the weights do not fit, or none of them does where a part is enough.
         """
-        revise_keys = [(r'^module.', '')] if revise_keys is None else revise_keys
-        checkpoint = super().load_checkpoint(filename, map_location, strict, revise_keys)
+        checkpoint = CheckpointLoader.load_checkpoint(filename, map_location)
+        model = self.model.module if is_model_wrapper(self.model) else self.model
+        weights = renamed(weights_of(checkpoint, filename), revise_keys or ())
+        if strict if strict is not None else self._resume or not self._trains:
+            require_fit(model, weights, filename)
+        else:
+            report_misfit(compare_weights(model.state_dict(), weights), filename)
+        self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
+        # A hook may have exchanged the weights (EMAHook does).
+        load_fitting(model, renamed(weights_of(checkpoint, filename), revise_keys or ()))
+        self._has_loaded = True
+        self.logger.info(f'Load checkpoint from {filename}')
         if isinstance(checkpoint.get('meta'), dict):
             checkpoint['meta'].pop('config', None)
         self._resume_state = checkpoint.get('resume_state')
@@ -126,10 +170,12 @@ class AVSRunner(Runner):
         Raises:
             OutOfMemoryAdviceError: If memory runs out; the message names the config keys that help.
         """
+        self._trains = True
         return self._with_memory_advice(super().train)
 
     def test(self) -> dict:
-        """Test. Raises as :meth:`train`."""
+        """Test. Raises as :meth:`train`, and ValueError if the checkpoint does not fit the model."""
+        self._trains = False
         return self._with_memory_advice(super().test)
 
     def _with_memory_advice(self, action: Callable[[], Any]) -> Any:

@@ -28,6 +28,10 @@ def edit(path, **changes) -> None:
     torch.save(checkpoint, path)
 
 
+def state_of(path) -> dict:
+    return torch.load(path, weights_only=False)['state_dict']
+
+
 @pytest.fixture
 def trained(tmp_path):
     """A run of two epochs whose checkpoints are both kept."""
@@ -39,7 +43,7 @@ def trained(tmp_path):
 def test_malicious_pickle_is_not_executed(trained, tmp_path, resume):
     edit(trained / 'epoch_2.pth', extra=Bomb(tmp_path / 'exploded'))
     with pytest.raises(UnsafeCheckpointError, match='--trust-checkpoint'):
-        train(trained, resume=resume, load_from=str(trained / 'epoch_2.pth'))
+        train(tmp_path / 'other', resume=resume, load_from=str(trained / 'epoch_2.pth'))
     assert not (tmp_path / 'exploded').exists()
 
 
@@ -47,7 +51,7 @@ def test_config_text_in_a_checkpoint_is_not_executed(trained, tmp_path):
     """Mmengine's ``Runner.resume`` would run it."""
     meta = torch.load(trained / 'epoch_2.pth', weights_only=False)['meta']
     edit(trained / 'epoch_2.pth', meta=dict(meta, config=f'import os\nos.mkdir({str(tmp_path / "exploded")!r})\n'))
-    runner = train(trained, resume=True, load_from=str(trained / 'epoch_2.pth'))
+    runner = train(trained, resume=True)
     assert runner.epoch == 3
     assert not (tmp_path / 'exploded').exists()
 
@@ -77,6 +81,7 @@ def test_resume_passes_over_what_is_not_valid_and_names_it(trained, tmp_path, da
     logs = ''.join(path.read_text() for path in trained.glob('*/*.log'))
     assert f'Passed over {trained}/epoch_2.pth: ' in logs
     assert reason in logs
+    assert '..' not in logs.replace('...', '')
     assert not (trained / 'exploded').exists()
     assert_same_weights(trained, tmp_path / 'reference')
 
@@ -102,12 +107,87 @@ def test_checkpoint_of_mmengine_resumes_with_a_warning(tmp_path):
     assert 'was not written by AtomicCheckpointHook' in ''.join(p.read_text() for p in (tmp_path / 'a').glob('*/*.log'))
 
 
-def test_resuming_a_named_checkpoint(trained, tmp_path):
-    """``load_from`` with ``resume`` chooses the file, here not the newest one."""
+def logs_of(folder) -> str:
+    return ''.join(path.read_text() for path in folder.glob('*/*.log'))
+
+
+def test_resume_goes_on_in_the_work_folder_and_not_from_load_from(trained, tmp_path):
+    """A run that began from another run's epoch 1 was stopped after its own epoch 2."""
+    other = str(trained / 'epoch_1.pth')
+    train(tmp_path / 'reference', load_from=other)
+    train(tmp_path / 'stopped', load_from=other, epochs=2, checkpoint=dict(max_keep_ckpts=-1))
+    runner = train(tmp_path / 'stopped', load_from=other, resume=True, log_level='INFO')
+    assert runner.iter == 18
+    assert_same_weights(tmp_path / 'stopped', tmp_path / 'reference')
+    assert (f'goes on from {tmp_path}/stopped/epoch_2.pth in the work folder; load_from={other} is not read'
+            in logs_of(tmp_path / 'stopped'))
+
+
+def test_resume_in_an_empty_work_folder_takes_the_training_named_by_load_from(trained, tmp_path):
     train(tmp_path / 'reference')
-    runner = train(trained, resume=True, load_from=str(trained / 'epoch_1.pth'))
-    assert runner.train_loop.resume_state['validated_at'] in (-1, 6)
-    assert_same_weights(trained, tmp_path / 'reference')
+    runner = train(tmp_path / 'new', resume=True, load_from=str(trained / 'epoch_1.pth'))
+    assert (runner.epoch, runner.iter) == (3, 18)
+    assert_same_weights(tmp_path / 'new', tmp_path / 'reference')
+
+
+def test_resume_with_weights_only_in_load_from_starts_with_them(trained, tmp_path):
+    weights = dict(state_dict=state_of(trained / 'epoch_1.pth'))
+    torch.save(weights, tmp_path / 'weights.pth')
+    config = dict(load_from=str(tmp_path / 'weights.pth'), custom_hooks=[])
+    train(tmp_path / 'reference', **config)
+    runner = train(tmp_path / 'new', resume=True, **config)
+    assert runner.iter == 18
+    assert_same_weights(tmp_path / 'new', tmp_path / 'reference')
+    train(tmp_path / 'without', custom_hooks=[])
+    with pytest.raises(AssertionError):
+        assert_same_weights(tmp_path / 'new', tmp_path / 'without')
+
+
+def rename_all(state) -> dict:
+    return {f'foo.{name}': value for name, value in state.items()}
+
+
+def reshape_one(state) -> dict:
+    return dict(state, **{'layers.3.weight': torch.ones(2, 8)})
+
+
+MISFITS = [(rename_all, r'it lacks layers\.0\.bias, .* and \d more; it has unknown foo\.layers'),
+           (reshape_one, r'it has layers\.3\.weight \(2, 8\) instead of \(1, 8\)'),
+           (lambda state: dict(state, extra=torch.ones(1)), 'it has unknown extra')]
+
+
+@pytest.mark.parametrize(('change', 'message'), MISFITS)
+def test_a_checkpoint_that_does_not_fit_gives_no_scores(trained, tmp_path, change, message):
+    edit(trained / 'epoch_2.pth', state_dict=change(state_of(trained / 'epoch_2.pth')))
+    cfg = toy_config(tmp_path / 'test', load_from=str(trained / 'epoch_2.pth'))
+    cfg.update(test_dataloader=cfg.val_dataloader, test_cfg={}, test_evaluator=cfg.val_evaluator)
+    with pytest.raises(ValueError, match=f'epoch_2.pth does not fit the model: {message}.*; check that it was trained'):
+        AVSRunner.from_cfg(cfg).test()
+    with pytest.raises(ValueError, match=f'epoch_2.pth does not fit the model: {message}'):
+        train(trained, resume=True)
+
+
+def test_training_may_begin_with_a_part_of_the_weights_and_says_which(trained, tmp_path):
+    state = state_of(trained / 'epoch_2.pth')
+    torch.save(dict(state_dict=dict(reshape_one(state), extra=torch.ones(1))), tmp_path / 'part.pth')
+    cfg = toy_config(tmp_path / 'new', load_from=str(tmp_path / 'part.pth'), custom_hooks=[], log_level='WARNING')
+    runner = AVSRunner.from_cfg(cfg)
+    runner._trains = True
+    initial = runner.model.layers[3].weight.clone()
+    runner.load_or_resume()
+    assert torch.equal(runner.model.layers[0].weight, state['layers.0.weight'])
+    assert torch.equal(runner.model.layers[3].weight, initial)
+    warnings = [line for line in logs_of(tmp_path / 'new').splitlines() if 'part.pth' in line]
+    assert len(warnings) == 1
+    assert (f'8 of the 9 weights of the model were loaded from {tmp_path}/part.pth: it has unknown extra; it has '
+            'layers.3.weight (2, 8) instead of (1, 8). The others keep') in warnings[0]
+
+
+def test_training_does_not_begin_from_a_file_with_nothing_of_the_model(trained, tmp_path):
+    torch.save(dict(state_dict=rename_all(state_of(trained / 'epoch_2.pth'))), tmp_path / 'foo.pth')
+    with pytest.raises(ValueError, match=r'foo\.pth does not fit the model at all: it lacks .*; check load_from'):
+        train(tmp_path / 'new', load_from=str(tmp_path / 'foo.pth'), custom_hooks=[])
+    assert list((tmp_path / 'new').glob('*.pth')) == []
 
 
 def test_two_runs_with_one_seed_are_equal_and_another_seed_is_not(tmp_path):
