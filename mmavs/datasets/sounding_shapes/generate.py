@@ -126,7 +126,7 @@ def frame_jaccard(prediction: np.ndarray, target: np.ndarray) -> float:
 
 
 def vision_only_J(root: str | Path, subset: str) -> dict[str, float]:  # noqa: N802
-    """J of the best strategy that cannot hear: mark every shape. It is the line to beat.
+    """J of marking every shape, which needs no ears. It is the line to beat.
 
     Args:
         root (str | Path): As for :func:`generate`.
