@@ -23,6 +23,10 @@ class MediaError(ValueError):
     """A media file is missing, damaged or not what was asked for. The message is one sentence naming the file."""
 
 
+class NoSoundError(MediaError):
+    """A film has no sound that can be read; it can still be predicted as a silent one."""
+
+
 def import_av() -> Any:
     """The PyAV module.
 

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from .audio_reader import AudioReader
-from .media_file import MediaError
+from .media_file import MediaError, NoSoundError
 
 AUDIO_CHOICES = ('require', 'silence')
 SILENCE_RATE = 16000
@@ -49,13 +49,17 @@ class SampledSound:
 
 
 def open_sound(path: Path, history: float, audio: str) -> Sound:
-    """The sound of a file, or silence where it has none and ``audio='silence'``."""
+    """The sound of a file, or silence where it has none and ``audio='silence'``.
+
+    Raises:
+        NoSoundError: If it has none and ``audio='require'``; the message names the file.
+    """
     try:
         return AudioReader(path, history)
     except MediaError as error:
         if audio == 'silence':
             return SampledSound(np.empty(0, np.float32), SILENCE_RATE)
-        raise MediaError(f"{str(error).rstrip('.')}; pass audio='silence' to take it as silent.") from None
+        raise NoSoundError(f"{str(error).rstrip('.')}; pass audio='silence' to take it as silent.") from None
 
 
 def check_audio(audio: str) -> str:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mmavs.apis.audio_reader import AudioReader
-from mmavs.apis.media_file import MediaError
+from mmavs.apis.media_file import NoSoundError
 from mmavs.apis.sounds import SILENCE_RATE, SampledSound, check_audio, open_sound, to_mono
 
 
@@ -22,7 +22,7 @@ def test_open_sound_of_a_film(film):
 
 
 def test_film_without_sound(silent_film):
-    with pytest.raises(MediaError, match=r"mute\.mp4 has no audio stream; pass audio='silence'"):
+    with pytest.raises(NoSoundError, match=r"mute\.mp4 has no audio stream; pass audio='silence'"):
         open_sound(silent_film, history=3, audio='require')
     sound = open_sound(silent_film, history=3, audio='silence')
     assert sound.rate == SILENCE_RATE
