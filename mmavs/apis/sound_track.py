@@ -16,13 +16,15 @@ if TYPE_CHECKING:
 # What players expect to find in each container; everything else is encoded anew.
 COPIED = {
     '.mp4': {'aac', 'mp3', 'ac3', 'eac3', 'alac', 'opus', 'flac'},
-    '.m4v': {'aac', 'mp3', 'ac3', 'eac3', 'alac'},
+    '.m4v': {'aac', 'ac3', 'alac'},
     '.mov': {'aac', 'mp3', 'ac3', 'eac3', 'alac', 'pcm_s16le', 'pcm_s16be', 'pcm_s24le'},
     '.mkv': {'aac', 'mp3', 'mp2', 'ac3', 'eac3', 'dts', 'opus', 'vorbis', 'flac', 'pcm_s16le', 'pcm_s24le'},
     '.webm': {'opus', 'vorbis'},
 }
 ENCODER = {'.mp4': 'aac', '.m4v': 'aac', '.mov': 'aac', '.mkv': 'aac', '.webm': 'libopus'}
 BITS_PER_CHANNEL = 96_000
+# Containers round the time at which a recording begins; a decoder's run-up is several times as long.
+ROUNDING = Fraction(1, 1000)
 # Rates that the encoders above take.
 RATES = {'aac': (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350),
          'libopus': (48000, 24000, 16000, 12000, 8000)}
@@ -50,7 +52,7 @@ class SoundTrack:
         try:
             self._input = audio_stream(self._container, path)
             self._zero = zero_time(self._container)
-            self.copied = self._input.codec_context.codec.canonical_name in COPIED[suffix]
+            self.copied = _can_be_copied(path, self._input, suffix)
             self.stream = output.add_stream_from_template(self._input) if self.copied else self._encoder(suffix)
         except BaseException:
             self.close()
@@ -98,15 +100,11 @@ class SoundTrack:
     def _encode(self) -> Iterator[tuple[Fraction, list['av.Packet']]]:
         av = import_av()
         context = self.stream.codec_context
-        resampler = av.AudioResampler(format=context.format, layout=context.layout, rate=context.rate,
-                                      frame_size=context.frame_size or None)
+        cutter = av.AudioResampler(format=context.format, layout=context.layout, rate=context.rate,
+                                   frame_size=context.frame_size or None)
         seconds, position = Fraction(0), 0
-        for frame in chain(decoded(self._container, self._input), [None]):
-            try:
-                pieces = resampler.resample(frame)
-            except (av.FFmpegError, ValueError) as error:
-                raise MediaError(f'{self._path} has sound that cannot be encoded anew: {reason(error)}.') from None
-            for piece in pieces:
+        for frame in chain(self._converted(), [None]):
+            for piece in cutter.resample(frame):
                 start = position if piece.pts is None else (piece.pts * piece.time_base - self._zero) * context.rate
                 # Encoders refuse time stamps that step back, which damaged films have.
                 piece.pts, piece.time_base = max(position, round(start)), Fraction(1, context.rate)
@@ -114,3 +112,54 @@ class SoundTrack:
                 seconds = piece.pts * piece.time_base
                 yield seconds, self.stream.encode(piece)
         yield seconds, self.stream.encode(None)
+
+    def _converted(self) -> Iterator['av.AudioFrame']:
+        """The sound in the encoder's format and rate; a film may change its own on the way."""
+        av = import_av()
+        context = self.stream.codec_context
+        settings = dict(format=context.format, layout=context.layout, rate=context.rate)
+        setup, resampler = None, av.AudioResampler(**settings)
+        for frame in chain(decoded(self._container, self._input), [None]):
+            new, pieces = _setup(frame), []
+            try:
+                if new != setup:
+                    # What the old resampler still holds comes before the new sound.
+                    pieces = resampler.resample(None)
+                    setup, resampler = new, av.AudioResampler(**settings)
+                pieces += resampler.resample(frame)
+            except (av.FFmpegError, ValueError) as error:
+                raise MediaError(f'{self._path} has sound that cannot be encoded anew: {reason(error)}.') from None
+            for piece in pieces:
+                if piece.pts is not None:
+                    piece.pts = round(piece.pts * piece.time_base * context.rate)
+                piece.time_base = Fraction(1, context.rate)
+                yield piece
+
+
+def _setup(frame: 'av.AudioFrame | None') -> tuple[str, str, int] | None:
+    return None if frame is None else (frame.format.name, frame.layout.name, frame.sample_rate)
+
+
+def _can_be_copied(path: Path, stream: 'av.AudioStream', suffix: str) -> bool:
+    context = stream.codec_context
+    codec = context.codec.canonical_name
+    # AAC without a header for all of it says with each packet how it is stored, and may change on the way.
+    changes = codec == 'aac' and not context.extradata
+    return codec in COPIED[suffix] and not changes and not _loses_run_up(path, codec, suffix)
+
+
+def _loses_run_up(path: Path, codec: str, suffix: str) -> bool:
+    """Whether copied sound would begin late: its decoder needs packets from before second 0 to get going.
+
+    MP4 says in an edit list how much of the beginning is not to be heard. Matroska has a field for it, which is filled
+    from another Matroska file, and from Opus itself; without it the whole film would begin later by as much.
+    """
+    if suffix not in ('.mkv', '.webm') or codec == 'opus':
+        return False
+    with open_media(path) as container:
+        if 'matroska' in container.format.name:
+            return False
+        first = next(packets(container, audio_stream(container, path)), None)
+        if first is None or first.pts is None:
+            return False
+        return first.pts * first.time_base < zero_time(container) - ROUNDING

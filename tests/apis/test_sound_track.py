@@ -4,10 +4,12 @@ import av
 import numpy as np
 import pytest
 
+from mmavs.apis.audio_reader import AudioReader
+from mmavs.apis.film_writer import FilmWriter, _can_encode
 from mmavs.apis.media_file import MediaError
-from mmavs.apis.sound_track import SoundTrack
+from mmavs.apis.sound_track import COPIED, SoundTrack
 
-from .media import read_sound, write_film
+from .media import picture, read_pictures, read_sound, write_film
 
 
 def transfer(source, target):
@@ -55,6 +57,64 @@ def test_other_sound_is_encoded_anew(tmp_path, source, audio, rate, layout, targ
                            new[0][((seconds + shift) * new[1]).astype(int)])[0, 1]
                for shift in np.arange(-48, 49) / new[1])
     assert best > 0.99
+
+
+@pytest.mark.parametrize(('suffix', 'codec'), [(suffix, codec) for suffix, codecs in COPIED.items()
+                                               for codec in sorted(codecs)])
+def test_every_copied_codec_is_taken_by_its_container(tmp_path, suffix, codec):
+    encoder = {'mp3': 'libmp3lame', 'opus': 'libopus', 'vorbis': 'libvorbis', 'dts': 'dca'}.get(codec, codec)
+    if not _can_encode(encoder):
+        pytest.skip(f'this FFmpeg has no encoder {encoder}')
+    source = write_film(tmp_path / ('a.mov' if 'be' in codec else 'a.mkv'), seconds=1, audio=encoder, rate=48000,
+                        layout='stereo')
+    assert transfer(source, tmp_path / f'b{suffix}').copied
+    assert abs(len(read_sound(tmp_path / f'b{suffix}')[0]) - 48000) < 3000
+
+
+def heard(path, seconds):
+    """The sound by the film's own clock, at 8 kHz."""
+    reader = AudioReader(path, history=seconds)
+    sound = reader.read(0, seconds)
+    reader.close()
+    return sound[(np.arange(0, seconds, 1 / 8000) * reader.rate).astype(int)]
+
+
+def correlation(old, new, start, end):
+    """The best one over shifts of up to a millisecond, to which Matroska rounds times."""
+    middle = slice(round(start * 8000), round(end * 8000))
+    return max(np.corrcoef(old[middle], np.roll(new, shift)[middle])[0, 1] for shift in range(-8, 9))
+
+
+@pytest.mark.parametrize('suffix', list(COPIED))
+@pytest.mark.parametrize(('source', 'audio', 'rate'), [
+    ('a.mp4', 'aac', 44100), ('a.mkv', 'aac', 44100), ('a.mp4', 'libmp3lame', 44100), ('a.mp4', 'libopus', 48000),
+    ('a.mkv', 'libopus', 48000), ('a.mkv', 'ac3', 48000), ('a.mkv', 'flac', 16000), ('a.mov', 'pcm_s16le', 8000)])
+def test_sound_and_picture_begin_together_in_every_film(tmp_path, source, audio, rate, suffix):
+    source = write_film(tmp_path / source, seconds=2.5, audio=audio, rate=rate)
+    target = tmp_path / f'b{suffix}'
+    with FilmWriter(target, (48, 64), Fraction(10), sound_of=source) as film:
+        for index in range(25):
+            film.write(picture(index), Fraction(index, 10))
+    assert read_pictures(target)[0][0] == 0
+    assert correlation(heard(source, 2.4), heard(target, 2.4), 0.1, 2.3) > 0.99
+
+
+@pytest.mark.parametrize(('first', 'second'), [
+    ((44100, 'stereo'), (48000, 'mono')), ((32000, 'mono'), (44100, 'stereo')), ((48000, 'mono'), (48000, 'stereo'))])
+@pytest.mark.parametrize(('audio', 'target', 'copied'), [
+    ('mp2', 'b.mp4', False), ('ac3', 'b.webm', False), ('ac3', 'b.mp4', True), ('aac', 'b.mkv', False),
+    ('aac', 'b.mp4', False)])
+def test_sound_may_change_its_format_on_the_way(tmp_path, first, second, audio, target, copied):
+    source = tmp_path / 'a.ts'
+    for start, (rate, layout) in ((1, first), (3, second)):
+        part = write_film(tmp_path / 'part.ts', seconds=2, fps=25, codec='mpeg2video', audio=audio, rate=rate,
+                          layout=layout, start=start)
+        with open(source, 'ab') as whole:
+            whole.write(part.read_bytes())
+    assert transfer(source, tmp_path / target).copied == copied
+    old, new = heard(source, 3.9), heard(tmp_path / target, 3.9)
+    for start in (0.1, 2.2):
+        assert correlation(old, new, start, start + 1.6) > 0.99
 
 
 def test_sound_is_written_up_to_a_time(tmp_path, film):
