@@ -1,5 +1,6 @@
 """The example project trains: its module comes in through the config alone."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -83,16 +84,47 @@ def test_config_trains_one_step_on_generated_data(tmp_path):
     assert all(gate.weight.abs().sum() > 0 for gate in decoder.gates)
 
 
+def run_python(*arguments, cwd=ROOT):
+    return subprocess.run([sys.executable, '-W', 'ignore', *map(str, arguments)], cwd=cwd, capture_output=True,
+                          text=True, check=False, env={'PYTHONPATH': str(ROOT), 'PATH': ''})
+
+
 def test_module_is_known_by_its_import_alone():
-    done = subprocess.run(
-        [sys.executable, '-W', 'ignore', '-c',
-         'from mmengine.config import Config\n'
-         f'Config.fromfile({str(CONFIG)!r})\n'
-         'from mmavs.registry import MODELS\n'
-         'print(MODELS.get("mmavs.AudioGatedPixelDecoder").__module__)'],
-        cwd=ROOT, capture_output=True, text=True, check=False, env={'PYTHONPATH': str(ROOT), 'PATH': ''})
+    done = run_python('-c', 'from mmengine.config import Config\n'
+                            f'Config.fromfile({str(CONFIG)!r})\n'
+                            'from mmavs.registry import MODELS\n'
+                            'print(MODELS.get("mmavs.AudioGatedPixelDecoder").__module__)')
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip().endswith('projects.example_project.audio_gated_pixel_decoder')
+
+
+@pytest.fixture
+def own_config(tmp_path):
+    path = tmp_path / 'own.py'
+    path.write_text("_base_ = 'mmavs::avs_mamba/tiny_shapes.py'\nmodel = dict(neck=dict(num_layers=3))\n")
+    return path
+
+
+def test_a_project_elsewhere_inherits_from_the_installed_package(own_config):
+    done = run_python('-c', 'import mmavs\nfrom mmengine.config import Config\n'
+                            'cfg = Config.fromfile("own.py")\n'
+                            'print(cfg.model.neck.num_layers, cfg.model.neck.out_channels, cfg.model.neck.type)',
+                      cwd=own_config.parent)
+    assert done.stdout.split() == ['3', '64', 'mmavs.MTENeck'], done.stderr
+
+
+def test_the_tools_know_the_name_of_the_package(own_config):
+    saved = own_config.parent / 'whole.py'
+    done = run_python(ROOT / 'tools' / 'misc' / 'print_config.py', 'own.py', '--save-path', saved,
+                      cwd=own_config.parent)
+    assert done.returncode == 0, done.stderr
+    assert build_model(Config.fromfile(saved)).neck.layers[2] is not None
+
+
+def test_the_readme_names_a_checkpoint_that_training_leaves():
+    last = Config.fromfile(CONFIG).train_cfg.max_epochs
+    named = re.findall(r'work_dirs/(\w+)/epoch_(\d+)\.pth', (CONFIG.parents[1] / 'README.md').read_text())
+    assert named == [(CONFIG.stem, str(last))]
 
 
 def test_the_name_is_not_taken_by_the_package():
