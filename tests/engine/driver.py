@@ -118,8 +118,10 @@ def preempt(work_dir: Path) -> None:
 
 
 def gloo(work_dir: Path) -> None:
-    """Runs of two processes: uninterrupted, stopped by SIGTERM to the second only, and with a poisoned clip."""
-    for name in ('plain', 'preempt', 'preempt', 'nan'):
+    """Runs of two processes: uninterrupted, stopped by SIGTERM to the second only, with a poisoned clip, and with a
+    clip of the validation that is broken and then repaired.
+    """
+    for name in ('plain', 'preempt', 'preempt', 'nan', 'val', 'val'):
         folder = work_dir / name
         stop = partial(SignalAt, 1) if name == 'preempt' and not folder.exists() else None
         with socket.socket() as free:
@@ -138,6 +140,9 @@ def _fork_rank(folder: Path, rank: int, port: int, hook: Callable[[], Hook] | No
     if folder.name == 'nan':
         config = dict(dataset=dict(poisoned=(5, )), default_hooks=toy_config(folder).default_hooks)
         config['default_hooks'].invalid_loss.action = 'skip'
+    if folder.name == 'val':
+        config = dict(checkpoint=dict(interval=5), val_dataloader=toy_config(folder).val_dataloader)
+        config['val_dataloader'].dataset.broken = () if list(folder.glob('*.pth')) else (3, )
     return fork_run(folder, hook, before, launcher='pytorch', **config)
 
 

@@ -52,10 +52,12 @@ def test_stopped_by_a_signal_to_the_process_group(tmp_path):
 
 
 def test_two_processes_stop_resume_and_skip_together(tmp_path):
-    lines = [words for words in drive('gloo', tmp_path) if words[0] in ('plain', 'preempt', 'nan')]
+    lines = [words for words in drive('gloo', tmp_path) if words[0] in ('plain', 'preempt', 'nan', 'val')]
     assert lines == [['plain', '0', '0', 'epoch_3.pth'], ['preempt', '75', '75', 'epoch_0_iter_2.pth'],
-                     ['preempt', '0', '0', 'epoch_3.pth'], ['nan', '0', '0', 'epoch_3.pth']]
+                     ['preempt', '0', '0', 'epoch_3.pth'], ['nan', '0', '0', 'epoch_3.pth'],
+                     ['val', '99', '99', 'epoch_1_iter_3.pth'], ['val', '0', '0', 'epoch_3.pth']]
     assert_same_weights(tmp_path / 'preempt', tmp_path / 'plain')
+    assert_same_weights(tmp_path / 'val', tmp_path / 'plain')
     events = [json.loads(line) for line in (tmp_path / 'nan' / 'invalid_loss.jsonl').read_text().splitlines()]
     assert [event['epoch'] for event in events] == [1, 2, 3]
     for event in events:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.dist import is_main_process, master_only
+from mmengine.dist import broadcast_object_list, is_main_process, master_only
 from mmengine.fileio import LocalBackend
 from mmengine.hooks import CheckpointHook
 
@@ -22,6 +22,8 @@ from mmavs.utils.safe_load import load_checkpoint_file
 # What this hook and the message hub remember about files; put back when a file cannot be written.
 _BOOKS = ('last_ckpt', 'keep_ckpt_ids', 'best_ckpt_path', 'best_ckpt_path_dict')
 _INFO_PREFIXES = ('last_ckpt', 'keep_ckpt_ids', 'best_')
+# Checkpoints between the regular ones, which replace them: epoch_1_iter_9.pth, iter_9_interrupted.pth.
+_INTERRUPTED = ('*_iter_*.pth', '*_interrupted.pth')
 
 
 @HOOKS.register_module()
@@ -34,7 +36,8 @@ class AtomicCheckpointHook(CheckpointHook):
     - A file that cannot be written (full disk) does not end the training: the earlier checkpoints stay, the log says
       what to do, and the next interval tries again. Only a missing last checkpoint is an error, at the end.
     - Checkpoints also hold the random states of all processes and the position in the epoch (``resume_state``).
-    - Other parts can save between iterations by ``runner.call_hook('save_interrupted', iteration=..., batches=...)``.
+    - Other parts can save between iterations by ``runner.call_hook('save_interrupted', iteration=..., batches=...)``;
+      the training loops do before each validation. Such a file is removed when the next checkpoint is written.
 
     Args:
         **kwargs: Those of :class:`mmengine.hooks.CheckpointHook`.
@@ -88,20 +91,23 @@ class AtomicCheckpointHook(CheckpointHook):
         super().after_train(runner)
 
     def save_interrupted(self, runner: Any, iteration: int, batches: int) -> None:
-        """Save between two iterations, to resume there. All processes must call it together.
+        """Save between two iterations, to resume there, unless it is done. All processes must call it together.
 
         Args:
             runner: The runner.
             iteration: Number of finished iterations of the whole training.
             batches: Number of finished iterations of the current epoch.
         """
+        saved = [self.saved_iteration]
+        # The main process knows whether the file could be written.
+        broadcast_object_list(saved)
+        if saved[0] == iteration:
+            return
         self._batches = batches
-        meta = dict(epoch=runner.epoch, iter=iteration)
         name = Path(self.filename_tmpl.format(runner.epoch if self.by_epoch else iteration))
-        if self.by_epoch:
-            name = name.with_name(f'{name.stem}_iter_{iteration}{name.suffix}')
+        mark = f'_iter_{iteration}' if self.by_epoch else '_interrupted'
         with self._transaction(runner):
-            self._write(runner, str(name), meta)
+            self._write(runner, f'{name.stem}{mark}{name.suffix}', dict(epoch=runner.epoch, iter=iteration))
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
         """Add the resume state to checkpoints of training (best ones have no optimizer and need none)."""
@@ -121,20 +127,23 @@ class AtomicCheckpointHook(CheckpointHook):
 
     def _save_checkpoint_with_step(self, runner: Any, step: int, meta: dict) -> None:
         """Replace mmengine's method, which removes the old files first and writes ``last_checkpoint`` in place."""
+        if self.saved_iteration == meta['iter'] and _is_interrupted(self.last_ckpt):
+            # A new best one: the state before the validation is written again, with the validation.
+            self._write(runner, Path(self.last_ckpt).name, meta)
+            return
         if self.max_keep_ckpts > 0 and (not self.keep_ckpt_ids or self.keep_ckpt_ids[-1] != step):
             if len(self.keep_ckpt_ids) == self.max_keep_ckpts:
                 outdated = self.filename_tmpl.format(self.keep_ckpt_ids.popleft())
                 self._remove_later(self.file_backend.join_path(self.out_dir, outdated))
             self.keep_ckpt_ids.append(step)
             runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
-        name = self.filename_tmpl.format(step)
-        if self._local:
-            for path in Path(self.out_dir).glob('*_iter_*.pth'):
-                if () < checkpoint_step(path) < checkpoint_step(name):
-                    self._remove_later(str(path))
-        self._write(runner, name, meta)
+        self._write(runner, self.filename_tmpl.format(step), meta)
 
     def _write(self, runner: Any, name: str, meta: dict) -> None:
+        if self._local:
+            for path in Path(self.out_dir).glob('*.pth'):
+                if _is_interrupted(path) and () < checkpoint_step(path) < checkpoint_step(name):
+                    self._remove_later(str(path))
         self._resume_state = gather_resume_state(runner, self._batches)
         # A kill between writing and removing leaves outdated files; the resumed run removes them.
         self._resume_state['outdated'] = list(self.file_backend.pending)
@@ -207,6 +216,10 @@ class _DeferredRemoval:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._backend, name)
+
+
+def _is_interrupted(path: str | Path) -> bool:
+    return any(Path(path).match(pattern) for pattern in _INTERRUPTED)
 
 
 def _best_paths(hook: CheckpointHook) -> list:

@@ -34,6 +34,12 @@ class _Resumable:
             apply_rng_state(self.resume_state, get_rank())
 
     def _validate(self) -> None:
+        """Validate, from a saved state: a broken clip, or a process that is lost, then costs no training.
+
+        To save afterwards would be too late. A process that fails alone cannot bring the others to save with it, and
+        hooks change the weights while a validation runs (EMAHook exchanges them).
+        """
+        self.runner.call_hook('save_interrupted', iteration=self._iter, batches=0)
         self.runner.val_loop.run()
         self.validated_at = self._iter
 

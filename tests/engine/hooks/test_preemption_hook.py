@@ -75,11 +75,15 @@ def test_validation_is_left_at_once_when_its_checkpoint_is_saved(tmp_path):
     assert_same_weights(tmp_path / 'stopped', tmp_path / 'reference')
 
 
-def test_validation_without_a_checkpoint_goes_on_to_the_next_iteration(tmp_path):
-    train(tmp_path / 'reference', checkpoint=dict(interval=3))
+def test_validation_is_left_at_once_where_regular_checkpoints_are_rare(tmp_path):
+    """The loop saves before it validates."""
+    config = dict(checkpoint=dict(interval=3, save_best=None))
+    train(tmp_path / 'reference', **config)
     with pytest.raises(SystemExit):
-        train(tmp_path / 'stopped', SignalAt(6, stage='val'), checkpoint=dict(interval=3, save_best=None))
-    assert names(tmp_path / 'stopped') == ['epoch_1_iter_7.pth']
+        train(tmp_path / 'stopped', SignalAt(6, stage='val'), **config)
+    assert names(tmp_path / 'stopped') == ['epoch_1_iter_6.pth']
+    train(tmp_path / 'stopped', resume=True, **config)
+    assert_same_weights(tmp_path / 'stopped', tmp_path / 'reference')
 
 
 def test_waits_for_the_end_of_gradient_accumulation(tmp_path):

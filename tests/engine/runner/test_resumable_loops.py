@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from mmavs.engine.hooks import EXIT_PREEMPTED
+from mmavs.engine.hooks import EXIT_PREEMPTED, AtomicCheckpointHook
 from mmavs.engine.runner import ResumableEpochLoop, ResumableIterLoop
-from tests.engine.toy import SignalAt, ToyMetric, all_weights, assert_same_weights, toy_config, train
+from tests.engine.toy import SignalAt, ToyDataset, ToyMetric, all_weights, assert_same_weights, toy_config, train
 
 pytestmark = pytest.mark.usefixtures('toy_runs')
 ITER_LOOP = dict(type='IterBasedTrainLoop', max_iters=18, val_interval=6)
@@ -96,6 +96,41 @@ def test_broken_sample_loses_no_training(tmp_path):
     train(tmp_path / 'a', resume=True, randomness=dict(seed=1))
     train(tmp_path / 'reference', randomness=dict(seed=1))
     assert_same_weights(tmp_path / 'a', tmp_path / 'reference')
+
+
+def with_val_clips(work_dir, **dataset) -> dict:
+    """A loader for validations of six clips, some of which may be broken."""
+    return dict(toy_config(work_dir).val_dataloader, dataset=dict(type=ToyDataset, length=6, **dataset))
+
+
+@pytest.mark.parametrize(('loop', 'checkpoint', 'saved', 'last'), [
+    (dict(type='EpochBasedTrainLoop', max_epochs=3), dict(interval=5), 'epoch_1_iter_6.pth', 'epoch_3.pth'),
+    (ITER_LOOP, dict(by_epoch=False, interval=100), 'iter_6_interrupted.pth', 'iter_18.pth')])
+def test_broken_validation_clip_loses_no_training(tmp_path, loop, checkpoint, saved, last):
+    """The regular checkpoints are far apart; the one before the validation is there, once, and is resumed from."""
+    config = dict(train_cfg=loop, checkpoint=dict(checkpoint, max_keep_ckpts=-1))
+    train(tmp_path / 'reference', **config)
+    with pytest.raises(ValueError, match='clip_3 is broken'):
+        train(tmp_path / 'a', val_dataloader=with_val_clips(tmp_path, broken=(3, )), **config)
+    assert [path.name for path in (tmp_path / 'a').glob('*.pth')] == [saved]
+    assert torch.load(tmp_path / 'a' / saved, weights_only=False)['meta']['iter'] == 6
+    runner = train(tmp_path / 'a', resume=True, **config)
+    assert runner.iter == 18
+    assert_same_weights(tmp_path / 'a', tmp_path / 'reference', last)
+    left = sorted(path.name for path in (tmp_path / 'a').glob('*.pth') if not path.name.startswith('best_'))
+    assert left == [last]
+
+
+def test_nothing_is_saved_twice_where_a_checkpoint_precedes_the_validation(tmp_path, monkeypatch):
+    written = []
+    write = AtomicCheckpointHook._write
+
+    def counted(self, runner, name, meta):
+        written.append(name)
+        write(self, runner, name, meta)
+    monkeypatch.setattr(AtomicCheckpointHook, '_write', counted)
+    train(tmp_path, checkpoint=dict(save_best=None))
+    assert written == ['epoch_1.pth', 'epoch_2.pth', 'epoch_3.pth']
 
 
 def test_another_batch_size_continues_after_the_same_sample(tmp_path):
