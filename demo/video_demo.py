@@ -4,9 +4,11 @@ Example: ``python demo/video_demo.py clip.mp4 --model pvt_ms3 --weights best.pth
 """
 
 import argparse
+import signal
 import sys
+import warnings
 
-from mmavs.apis import AVSInferencer, ClipPlan, write_overlay_film
+from mmavs.apis import AVSInferencer, ClipPlan, NoSoundError, write_overlay_film
 from mmavs.apis.overlay_film import FilmOptions
 from mmavs.apis.stage_timer import StageTimer
 
@@ -16,7 +18,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('film', help='film of any length, size, frame rate and codec that FFmpeg reads')
     parser.add_argument('--model', default='pvt_ms3', help='config file or model name (default: %(default)s)')
-    parser.add_argument('--weights', help='checkpoint of the whole model (default: random weights)')
+    parser.add_argument('--weights',
+                        help='checkpoint of the whole model (default: the one that the model name stands for)')
+    parser.add_argument('--random-weights', action='store_true',
+                        help='go on without a checkpoint; the masks then mean nothing')
     parser.add_argument('--out', required=True, help='film to write: .mp4, .mov, .mkv or .webm')
     parser.add_argument('--fps', type=int, default=1,
                         help='masks per second; 1 are the published instants, second k + 15/16 (default: %(default)s)')
@@ -37,16 +42,36 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def load_model(args: argparse.Namespace) -> AVSInferencer:
+    """The model that the command line names, with its weights.
+
+    Raises:
+        ValueError: If there are none, and random ones were not asked for.
+    """
+    with warnings.catch_warnings():
+        # Said below, as an error or as what was asked for.
+        warnings.filterwarnings('ignore', message='AVSInferencer got no weights')
+        inferencer = AVSInferencer(args.model, args.weights, args.device, trust_checkpoint=args.trust_checkpoint)
+    if inferencer.is_random and not args.random_weights:
+        raise ValueError(f'{args.model} comes without weights; pass --weights CHECKPOINT, or --random-weights to try '
+                         'the program with masks that mean nothing.')
+    return inferencer
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the demo; returns the exit code."""
     args = parse_args(argv)
     try:
-        inferencer = AVSInferencer(args.model, args.weights, args.device, trust_checkpoint=args.trust_checkpoint)
+        inferencer = load_model(args)
         options = FilmOptions(
             plan=ClipPlan(args.clip_seconds, args.overlap), fps=args.fps, audio=args.audio, between=args.between,
             strip=not args.no_strip, batch_size=args.batch_size, show_progress=True)
         timer = StageTimer()
         report = write_overlay_film(inferencer, args.film, args.out, options, timer)
+    except NoSoundError as error:
+        # The library's advice, in the words of this command line.
+        print('video_demo:', str(error).replace("pass audio='silence'", 'pass --audio silence'), file=sys.stderr)
+        return 1
     except (ValueError, OSError, ImportError) as error:
         print(f'video_demo: {error}', file=sys.stderr)
         return 1
@@ -56,5 +81,13 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
+def stop(number: int, _: object) -> None:
+    """Leave because of a signal, by way of the clean-up, which a second signal does not cut short."""
+    signal.signal(number, signal.SIG_IGN)
+    sys.exit(128 + number)
+
+
 if __name__ == '__main__':
+    # Python's own way of leaving on SIGTERM is at once, with the unfinished film left on the disk.
+    signal.signal(signal.SIGTERM, stop)
     sys.exit(main())

@@ -47,6 +47,10 @@ class AVSInferencer(BaseInferencer):
         device: E.g. ``cpu`` or ``cuda:0``. Default None: the GPU if there is one.
         trust_checkpoint: Open the checkpoint as an ordinary pickle, which runs whatever code it carries. Default False.
 
+    Attributes:
+        is_random: True if no weights were loaded, so that the masks mean nothing.
+        labels: Names and colours of what is predicted.
+
     Raises:
         FileNotFoundError: If the config or the weights do not exist.
         ValueError: If the name is unknown, the config has no test pipeline, the weights do not fit the model, or the
@@ -58,7 +62,7 @@ class AVSInferencer(BaseInferencer):
         if model is None:
             raise ValueError('model=None: give a config file or a model name; a config kept inside a checkpoint is not '
                              'used, because reading it would run it.')
-        self._trust = trust_checkpoint
+        self._trust, self.is_random = trust_checkpoint, False
         check_device(device)
         super().__init__(model=str(model) if isinstance(model, Path) else model,
                          weights=None if weights is None else str(weights), device=device, scope='mmavs',
@@ -142,7 +146,12 @@ class AVSInferencer(BaseInferencer):
 
         Yields:
             The clips, and the collated batch of them.
+
+        Raises:
+            ValueError: If ``batch_size`` is not a whole number above 0.
         """
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise ValueError(f'batch_size={batch_size!r} must be a whole number of clips, 1 or more.')
         plan, timer = plan or ClipPlan(), timer or StageTimer()
         clips = timer.iterate('decode', cut_clips(inputs, plan, self.pipeline.shrink))
         for chunk in self._get_chunk_data(clips, batch_size):
@@ -180,6 +189,7 @@ class AVSInferencer(BaseInferencer):
     def _init_model(self, cfg: Config, weights: str | None, device: str = 'cpu') -> nn.Module:
         model = build_model(cfg)
         if weights is None:
+            self.is_random = True
             warnings.warn('AVSInferencer got no weights: the model is random, and so are its masks.', stacklevel=3)
         else:
             load_weights(model, weights, trust=self._trust)

@@ -11,6 +11,8 @@ from .media_file import MediaError, NoSoundError
 
 AUDIO_CHOICES = ('require', 'silence')
 SILENCE_RATE = 16000
+# More channels than any recording has: an array with more of them has its axes the wrong way round.
+MOST_CHANNELS = 64
 
 
 class Sound(Protocol):
@@ -81,13 +83,17 @@ def to_mono(waveform: np.ndarray, rate: int | None, name: str) -> np.ndarray:
 
     Raises:
         TypeError: Integer samples.
-        ValueError: Another shape, no rate, or values that are not finite; the message names the clip.
+        ValueError: Another shape, more than 64 channels, no rate, or values that are not finite; the message names the
+            clip.
     """
     waveform = np.asarray(waveform)
     if not np.issubdtype(waveform.dtype, np.floating):
         raise TypeError(f'The waveform of {name} is {waveform.dtype}; expected floats in [-1, 1] (int16 / 32768).')
     if waveform.ndim not in (1, 2):
         raise ValueError(f'The waveform of {name} has shape {waveform.shape}; expected (n,) or (n, channels).')
+    if waveform.ndim == 2 and not 1 <= waveform.shape[1] <= MOST_CHANNELS:
+        raise ValueError(f'The waveform of {name} has shape {waveform.shape}, which is {waveform.shape[1]} channels; '
+                         'pass (n, channels), e.g. its transpose.')
     if not rate or rate <= 0:
         raise ValueError(f'The sample rate of {name} is {rate!r}; expected Hz above 0.')
     if not np.isfinite(waveform).all():

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from .instants import at_instants, instant, phases
-from .media_file import MediaError
+from .media_file import MediaError, NoSoundError
 from .sounds import SILENCE_RATE, SampledSound, Sound, check_audio, open_sound, to_mono
 from .video_reader import VideoReader
 
@@ -60,7 +60,7 @@ class FrameSource:
         waveform: Floats in [-1, 1], shape (n,) or (n, channels); or the path of a sound file; None is silence.
         rate: Samples per second of an array. Default None.
         name: How the clip is called in messages and result files. Default ``'clip'``.
-        audio: As for :class:`VideoSource`, for sound files without a sample.
+        audio: As for :class:`VideoSource`, for sound files and arrays without a sample.
 
     Raises:
         MediaError: If a file cannot be used; the message names it.
@@ -77,6 +77,8 @@ class FrameSource:
             self._sound = Path(waveform)
         elif waveform is not None:
             self._samples = to_mono(waveform, rate, name)
+            if self._samples.size == 0 and audio == 'require':
+                raise NoSoundError(f"{name} has no sound (0 samples); pass audio='silence' to take it as silent.")
         self.rate = rate or SILENCE_RATE
         if len(frames) == 0:
             raise ValueError(f'{name} has no frames.')
@@ -150,7 +152,7 @@ def make_source(item: Any, fps: int = 1, audio: str = 'require', name: str = 'cl
         item = dict(zip(('frames', 'waveform', 'sample_rate'), item, strict=True))
     if isinstance(item, dict) and item.keys() >= {'frames', 'waveform', 'sample_rate'}:
         if item['waveform'] is None and audio == 'require':
-            raise MediaError(f"{name} has no sound (waveform=None); pass audio='silence' to take it as silent.")
+            raise NoSoundError(f"{name} has no sound (waveform=None); pass audio='silence' to take it as silent.")
         return FrameSource(item['frames'], item['waveform'], item['sample_rate'], item.get('name', name), audio)
     raise TypeError(f'{type(item).__name__} is no input: give the path of a film, the path of a folder of frames with '
                     'a sound file, or (frames, waveform, sample_rate).')
@@ -171,8 +173,8 @@ def folder_source(folder: str | Path, audio: str = 'require') -> FrameSource:
     if len(sounds) > 1:
         raise MediaError(f'{folder} has {len(sounds)} sound files; exactly one is expected.')
     if not sounds and audio == 'require':
-        raise MediaError(f"{folder} has no sound file ({', '.join(SOUNDS)}); pass audio='silence' to take it as "
-                         'silent.')
+        raise NoSoundError(f"{folder} has no sound file ({', '.join(SOUNDS)}); pass audio='silence' to take it as "
+                           'silent.')
     return FrameSource(frames, sounds[0] if sounds else None, name=folder.resolve().name, audio=audio)
 
 

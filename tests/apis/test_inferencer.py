@@ -139,6 +139,9 @@ def test_film_without_sound(inferencer, silent_film):
 def test_wrong_options(inferencer, film):
     with pytest.raises(ValueError, match='clip overlap=5'):
         inferencer(film, overlap=5)
+    for size in (0, -1, 1.5):
+        with pytest.raises(ValueError, match=f'batch_size={size} must be a whole number of clips, 1 or more'):
+            inferencer(film, batch_size=size)
     with pytest.raises(ValueError, match='fps=0'):
         inferencer(film, fps=0)
     with pytest.raises(TypeError, match='int is no input'):

@@ -37,12 +37,15 @@ def test_choices():
 
 def test_mean_of_the_channels():
     assert np.array_equal(to_mono(np.array([[0.0, 1.0], [0.5, 0.5]]), 16000, 'x'), np.float32([0.5, 0.5]))
+    assert np.array_equal(to_mono(np.arange(128.0).reshape(2, 64), 16000, 'x'), np.float32([31.5, 95.5]))
     assert to_mono(np.zeros(3, np.float64), 8000, 'x').dtype == np.float32
 
 
 @pytest.mark.parametrize(('waveform', 'rate', 'error', 'message'), [
     (np.zeros(4, np.int16), 16000, TypeError, 'The waveform of x is int16; expected floats'),
     (np.zeros((1, 2, 3)), 16000, ValueError, r'has shape \(1, 2, 3\); expected \(n,\) or \(n, channels\)'),
+    (np.zeros((2, 16000)), 16000, ValueError, r'shape \(2, 16000\), which is 16000 channels; pass \(n, channels\)'),
+    (np.zeros((16000, 0)), 16000, ValueError, 'which is 0 channels'),
     (np.zeros(4), None, ValueError, 'The sample rate of x is None'),
     (np.zeros(4), -1, ValueError, 'expected Hz above 0'),
     (np.array([0, np.inf]), 8000, ValueError, 'NaN or infinite')])

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mmavs.apis.media_file import MediaError
+from mmavs.apis.media_file import MediaError, NoSoundError
 from mmavs.apis.sources import FrameSource, VideoSource, folder_source, make_source
 
 from .media import picture, tone, write_film
@@ -90,6 +90,10 @@ def test_arrays_without_sound():
     with pytest.raises(MediaError, match=r"clip has no sound \(waveform=None\); pass audio='silence'"):
         make_source((frames, None, None))
     assert not make_source((frames, None, None), audio='silence').sound(1).read(0, 1).any()
+    for empty in (np.zeros(0), np.zeros((0, 2))):
+        with pytest.raises(NoSoundError, match=r"clip has no sound \(0 samples\); pass audio='silence'"):
+            make_source((frames, empty, 16000))
+        assert make_source((frames, empty, 16000), audio='silence').sound(1).read(0, 1).shape == (16000, )
 
 
 @pytest.mark.parametrize(('frames', 'error', 'message'), [

@@ -1,4 +1,9 @@
 import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -60,10 +65,49 @@ def test_silent_film(main, files, tmp_path, capsys):
     film, out = write_film(tmp_path / 'mute.mp4', seconds=1, audio=None), tmp_path / 'out.mp4'
     assert main([str(film), *model, '--out', str(out)]) == 1
     error = capsys.readouterr().err
-    assert "mute.mp4 has no audio stream; pass audio='silence'" in error
+    assert 'mute.mp4 has no audio stream; pass --audio silence to take it as silent.' in error
     assert 'Traceback' not in error
     assert not out.exists()
     assert main([str(film), *model, '--out', str(out), '--audio', 'silence']) == 0
+
+
+def test_random_weights_must_be_asked_for(main, files, tmp_path, capsys):
+    film, model = files
+    out = tmp_path / 'out.mp4'
+    command = [str(film), *model[:2], '--device', 'cpu', '--out', str(out)]
+    assert main(command) == 1
+    assert 'config.py comes without weights; pass --weights CHECKPOINT, or --random-weights' in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+    assert main([*command, '--random-weights']) == 0
+    assert len(read_pictures(out)) == 60
+
+
+def test_sigterm_leaves_nothing_beside_the_film(tmp_path):
+    cfg = config()
+    cfg.custom_imports = dict(imports=['tests.apis.stand_in'])
+    cfg.dump(tmp_path / 'config.py')
+    film = write_film(tmp_path / 'clip.mp4', seconds=300)
+    folder = tmp_path / 'out'
+    folder.mkdir()
+    (folder / 'out.mp4').write_bytes(b'older film')
+    command = [sys.executable, str(DEMO), str(film), '--model', str(tmp_path / 'config.py'), '--random-weights',
+               '--device', 'cpu', '--out', str(folder / 'out.mp4')]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True,
+                               env={**os.environ, 'PYTHONPATH': str(DEMO.parents[1])})
+    try:
+        end = time.monotonic() + 120
+        while not list(folder.glob('.writing-*')):
+            assert process.poll() is None, process.stderr.read()
+            assert time.monotonic() < end, 'the film was not begun'
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        error = process.communicate(timeout=60)[1]
+    finally:
+        process.kill()
+    assert process.returncode == 128 + signal.SIGTERM
+    assert 'Traceback' not in error
+    assert [path.name for path in folder.iterdir()] == ['out.mp4']
+    assert (folder / 'out.mp4').read_bytes() == b'older film'
 
 
 @pytest.mark.parametrize(('change', 'message'), [
@@ -72,6 +116,8 @@ def test_silent_film(main, files, tmp_path, capsys):
     (['--out', 'out.gif'], 'out.gif must end in one of .mp4'),
     (['--overlap', '5'], 'clip overlap=5'),
     (['--fps', '0'], 'fps=0'),
+    (['--batch-size', '0'], 'batch_size=0 must be a whole number of clips, 1 or more.'),
+    (['--batch-size', '-3'], 'batch_size=-3 must be'),
     (['--device', 'toaster'], "device='toaster' cannot be used here"),
 ])
 def test_mistakes_are_one_line(main, files, tmp_path, capsys, change, message):
