@@ -55,7 +55,7 @@ def pooled(clips):
     score, label = np.array(pixels).T
 
     def confusion(above):
-        return sum(above & (label == 1)), sum(above & (label == 0)), sum(~above & (label == 1))
+        return (above & (label == 1)).sum(), (above & (label == 0)).sum(), (~above & (label == 1)).sum()
 
     true, false, missed = confusion(score > 0.5)
     j = true / (true + false + missed + 1e-7)
