@@ -39,16 +39,36 @@ class ToyModel(BaseModel):
         loss = (out - torch.stack([sample.target for sample in data_samples])).square().mean()
         if any(sample.poisoned for sample in data_samples):
             loss = loss * float('nan')
+        if any(sample.steep for sample in data_samples):
+            loss = loss + _NanGradient.apply(out).sum()
         return dict(loss=loss)
 
 
+class _NanGradient(torch.autograd.Function):
+    """Zeros with a gradient of NaN."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+        return torch.zeros_like(x)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
+        return gradient * float('nan')
+
+
 class ToyDataset(Dataset):
-    """Samples disturbed by all three generators; ``poisoned`` ones have a NaN loss, ``broken`` ones cannot be read."""
+    """Samples disturbed by all three generators.
+
+    ``poisoned`` ones have a NaN loss, ``steep`` ones a finite loss with a NaN gradient, ``nan`` ones contain NaN, and
+    ``broken`` ones cannot be read.
+    """
 
     metainfo = dict(classes=('toy', ))
 
-    def __init__(self, length: int = 12, poisoned: tuple = (), broken: tuple = ()) -> None:
+    def __init__(self, length: int = 12, poisoned: tuple = (), broken: tuple = (), steep: tuple = (),
+                 nan: tuple = ()) -> None:
         self.length, self.poisoned, self.broken = length, tuple(poisoned), tuple(broken)
+        self.steep, self.nan = tuple(steep), tuple(nan)
 
     def __len__(self) -> int:
         return self.length
@@ -58,7 +78,10 @@ class ToyDataset(Dataset):
             raise ValueError(f'clip_{index} is broken')
         noise = random.random() + np.random.rand() + torch.rand(4)
         base = torch.linspace(0, 1, 4) * (index + 1) / self.length
-        sample = BaseDataElement(metainfo=dict(video_id=f'clip_{index}', poisoned=index in self.poisoned))
+        if index in self.nan:
+            noise = noise * float('nan')
+        sample = BaseDataElement(metainfo=dict(video_id=f'clip_{index}', poisoned=index in self.poisoned,
+                                               steep=index in self.steep))
         sample.target = base.sum(0, keepdim=True) + torch.rand(1)
         return dict(inputs=base + noise, data_samples=sample)
 

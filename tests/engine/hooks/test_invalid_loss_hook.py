@@ -1,11 +1,12 @@
 import json
+from pathlib import Path
 
 import pytest
 import torch
 from mmengine.hooks import Hook
 
 from mmavs.engine.hooks import InvalidLossError, InvalidLossHook
-from mmavs.engine.hooks.invalid_loss_hook import clip_names
+from mmavs.engine.hooks.invalid_loss_hook import _all_finite, clip_names
 from tests.engine.toy import all_weights, assert_same_weights, toy_config, train
 
 pytestmark = pytest.mark.usefixtures('toy_runs')
@@ -24,13 +25,19 @@ def events(folder) -> list[dict]:
 
 
 class Weights(Hook):
-    """Weights after each iteration."""
+    """Weights and buffers after each iteration."""
 
     def __init__(self) -> None:
         self.after: list = []
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        self.after.append({key: value.clone() for key, value in runner.model.named_parameters()})
+        self.after.append({key: value.clone() for key, value in runner.model.state_dict().items()})
+
+    def updates(self) -> list[int]:
+        """Iterations, from 1 on, that changed a weight."""
+        weights = [key for key in self.after[0] if 'running' not in key and 'tracked' not in key]
+        return [i for i in range(1, len(self.after))
+                if any(not torch.equal(self.after[i][key], self.after[i - 1][key]) for key in weights)]
 
 
 @pytest.mark.parametrize(('options', 'message'), [
@@ -82,11 +89,72 @@ def test_valid_batches_reset_the_count(tmp_path):
     assert len(events(tmp_path)) >= 3
 
 
-def test_infinite_loss_counts_as_invalid():
-    hook = InvalidLossHook()
-    assert hook._is_valid(torch.tensor(1e30))
-    assert not hook._is_valid(torch.tensor(float('inf')))
-    assert not hook._is_valid(torch.tensor(float('nan')))
+def test_infinite_values_count_as_invalid():
+    assert _all_finite(torch.tensor(1e30))
+    assert not _all_finite(torch.tensor(float('inf')))
+    assert not _all_finite(torch.tensor([1.0, float('nan')]))
+
+
+@pytest.mark.parametrize('kind', ['steep', 'nan'])
+def test_stop_before_the_weights_or_statistics_are_poisoned(tmp_path, kind):
+    """A NaN gradient of a finite loss would reach the weights, a NaN input BatchNorm's statistics."""
+    what = r'The gradient is not finite \(the loss is \d\.\d+\)' if kind == 'steep' else 'The loss is nan'
+    with pytest.raises(InvalidLossError, match=what + r' at epoch 1, iteration \d, on the clips .*clip_5.*'
+                                                      'the weights are those before this batch'):
+        train(tmp_path / 'a', dataset={kind: (5, )}, randomness=dict(seed=1))
+    event, = events(tmp_path / 'a')
+    assert event['what'] == ('gradient' if kind == 'steep' else 'loss')
+    assert 'clip_5' in event['clips'][0]
+    saved = tmp_path / 'a' / f'epoch_0_iter_{event["iter"] - 1}.pth'
+    state = torch.load(saved, weights_only=False)['state_dict']
+    assert all(torch.isfinite(value).all() for value in state.values())
+    runner = train(tmp_path / 'a', resume=True, randomness=dict(seed=1))
+    assert runner.iter == 18
+    assert all(torch.isfinite(value).all() for value in all_weights(tmp_path / 'a').values())
+
+
+@pytest.mark.parametrize('kind', ['steep', 'nan'])
+def test_skipped_batch_leaves_no_trace(tmp_path, kind):
+    """Weights, momentum and statistics are those of a training without the batch's update."""
+    watch = Weights()
+    train(tmp_path, watch, dataset={kind: (5, )}, default_hooks=hooks(action='skip'))
+    assert [event['epoch'] for event in events(tmp_path)] == [1, 2, 3]
+    assert all('clip_5' in event['clips'][0] for event in events(tmp_path))
+    assert all(torch.isfinite(value).all() for value in all_weights(tmp_path).values())
+    for event in events(tmp_path):
+        before, after = watch.after[event['iter'] - 2], watch.after[event['iter'] - 1]
+        assert all(torch.equal(before[key], after[key]) for key in before)
+
+
+def test_skipping_nan_gradients_for_ever_is_stopped(tmp_path):
+    with pytest.raises(InvalidLossError, match='Training stops after 3 invalid batches in a row'):
+        train(tmp_path, dataset=dict(steep=tuple(range(12))), default_hooks=hooks(action='skip', max_skips=3))
+    assert [event['action'] for event in events(tmp_path)] == ['skip', 'skip', 'stop']
+
+
+def test_nan_gradient_inside_an_accumulated_group(tmp_path):
+    """The first of three batches of a group is named, not the last one, and the rhythm is kept."""
+    watch = Weights()
+    wrapper = dict(optimizer=dict(type='SGD', lr=0.01), accumulative_counts=3)
+    train(tmp_path, watch, epochs=1, dataset=dict(steep=(5, )), default_hooks=hooks(action='skip'),
+          optim_wrapper=wrapper)
+    event, = events(tmp_path)
+    assert 'clip_5' in event['clips'][0]
+    # A group keeps what comes after the clip: it has nothing to update with where the clip is its last.
+    position = event['iter'] - 1
+    assert watch.updates() == [last for last in (2, 5) if last != position]
+    assert all(torch.isfinite(value).all() for value in watch.after[-1].values())
+
+
+def test_a_record_that_cannot_be_written_does_not_stop_the_training(tmp_path):
+    """A link to /dev/full stands for a full disk."""
+    if not Path('/dev/full').exists():
+        pytest.skip('needs /dev/full')
+    (tmp_path / 'invalid_loss.jsonl').symlink_to('/dev/full')
+    runner = train(tmp_path, dataset=dict(poisoned=(5, )), default_hooks=hooks(action='skip'), log_level='WARNING')
+    assert runner.iter == 18
+    log = ''.join(path.read_text() for path in tmp_path.glob('*/*.log'))
+    assert log.count('invalid_loss.jsonl could not be written ([Errno 28] No space left on device): the run goes') == 1
 
 
 def test_gradient_accumulation_keeps_its_rhythm(tmp_path):
@@ -94,9 +162,7 @@ def test_gradient_accumulation_keeps_its_rhythm(tmp_path):
     watch = Weights()
     wrapper = dict(optimizer=dict(type='SGD', lr=0.01), accumulative_counts=2)
     train(tmp_path, watch, epochs=1, dataset=POISON, default_hooks=hooks(action='skip'), optim_wrapper=wrapper)
-    changed = [i for i in range(1, 6) if any(not torch.equal(watch.after[i][key], watch.after[i - 1][key])
-                                             for key in watch.after[0])]
-    assert changed == [1, 3, 5]
+    assert watch.updates() == [1, 3, 5]
 
 
 def test_valid_training_is_not_changed(tmp_path):
@@ -105,7 +171,7 @@ def test_valid_training_is_not_changed(tmp_path):
     without.pop('invalid_loss')
     runner = train(tmp_path / 'b', default_hooks=without)
     assert_same_weights(tmp_path / 'a', tmp_path / 'b')
-    assert 'update_params' not in vars(runner.optim_wrapper)
+    assert not {'update_params', 'backward'} & vars(runner.optim_wrapper).keys()
 
 
 def test_clip_names():
