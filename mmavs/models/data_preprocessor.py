@@ -7,6 +7,7 @@ from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
 from mmavs.registry import MODELS
+from mmavs.utils.arguments import check_numbers
 
 
 @MODELS.register_module()
@@ -35,8 +36,7 @@ class AVDataPreprocessor(BaseDataPreprocessor):
                  non_blocking: bool = False) -> None:
         super().__init__(non_blocking=non_blocking)
         for name, values in (('mean', mean), ('std', std)):
-            if len(values) != 3:
-                raise ValueError(f'AVDataPreprocessor: {name} must have 3 values, one per channel, got {list(values)}.')
+            check_numbers(f'{name} of AVDataPreprocessor (one per channel)', values, 3)
         if min(std) <= 0:
             raise ValueError(f'AVDataPreprocessor: std must be above 0, got {list(std)}.')
         self.bgr_to_rgb = bgr_to_rgb

@@ -113,8 +113,10 @@ def test_an_empty_batch_is_refused():
 
 
 @pytest.mark.parametrize(('settings', 'message'), [
-    (dict(mean=(1, 2)), r'mean must have 3 values, one per channel, got \[1, 2\]'),
-    (dict(std=(1, 2, 3, 4)), 'std must have 3 values'),
+    (dict(mean=(1, 2)), r'mean of AVDataPreprocessor \(one per channel\) must be 3 numbers, but got \(1, 2\)'),
+    (dict(mean=128), 'mean of AVDataPreprocessor .* must be 3 numbers, but got 128'),
+    (dict(std=('1', 1, 1)), 'std of AVDataPreprocessor .* must be 3 numbers'),
+    (dict(std=(1, 2, 3, 4)), 'std of AVDataPreprocessor .* must be 3 numbers'),
     (dict(std=(1, 0, 1)), 'std must be above 0')])
 def test_settings_are_checked_at_build(settings, message):
     with pytest.raises(ValueError, match=message):

@@ -10,6 +10,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmavs.registry import MODELS
+from mmavs.utils.arguments import check_wholes
 from mmavs.utils.safe_load import load_pretrained, pretrained_from_init_cfg
 
 EXAMPLE_SHAPE = (1, 96, 64)
@@ -43,8 +44,7 @@ class VGGish(BaseModule):
                  init_cfg: Any = None) -> None:
         super().__init__(init_cfg=init_cfg)
         for name, widths, count in (('stage_channels', stage_channels, 4), ('fc_channels', fc_channels, 3)):
-            if len(widths) != count or min(widths) < 1:
-                raise ValueError(f'VGGish: {name} must be {count} positive integers, got {tuple(widths)}.')
+            check_wholes(f'{name} of VGGish', widths, count)
         self.frozen = frozen
         self.out_channels = fc_channels[-1]
         self.features = nn.Sequential(*_convolutions(stage_channels))

@@ -11,6 +11,7 @@ from mmavs.models.backbones.pvt_v2_block import BLOCK_NORM_EPS, OverlapPatchEmbe
 from mmavs.models.layers.checkpointing import run_block
 from mmavs.models.layers.token_maps import tokens_to_map
 from mmavs.registry import MODELS
+from mmavs.utils.arguments import check_number, check_wholes
 from mmavs.utils.safe_load import load_pretrained, pretrained_from_init_cfg
 
 # Table 1 of the paper: what differs between the sizes.
@@ -58,8 +59,10 @@ class PVTv2(BaseModule):
                  init_cfg: Any = None) -> None:
         super().__init__(init_cfg=init_cfg)
         settings = _architecture(arch)
-        if not out_indices or list(out_indices) != sorted(set(out_indices) & {0, 1, 2, 3}):
-            raise ValueError(f'PVTv2: out_indices must be rising numbers from 0 to 3, got {tuple(out_indices)}.')
+        check_number('drop_path_rate of PVTv2', drop_path_rate, 0, 1, open_end=True)
+        if not isinstance(out_indices, Sequence) or not out_indices or (
+                list(out_indices) != sorted(set(out_indices) & {0, 1, 2, 3})):
+            raise ValueError(f'PVTv2: out_indices must be rising numbers from 0 to 3, got {out_indices!r}.')
         self.out_indices = tuple(out_indices)
         self.frozen = frozen
         self.with_cp = with_cp
@@ -152,6 +155,5 @@ def _architecture(arch: str | Mapping[str, Sequence[int]]) -> dict[str, Sequence
         raise ValueError('PVTv2: a custom arch needs embed_dims, depths and mlp_ratios and may have num_heads and '
                          f'sr_ratios, but it has {", ".join(sorted(arch))}.')
     for name in names:
-        if len(settings[name]) != 4 or min(settings[name]) < 1:
-            raise ValueError(f'PVTv2: {name} of the arch must be four positive integers, got {settings[name]}.')
+        check_wholes(f'{name} of the arch of PVTv2', settings[name], 4)
     return settings

@@ -17,6 +17,7 @@ from mmavs.models.layers.checkpointing import run_block
 from mmavs.models.layers.clip_grouping import check_clip_lengths
 from mmavs.models.losses.dice_loss import AVSDiceLoss, mean_over_ranks
 from mmavs.registry import MODELS
+from mmavs.utils.arguments import check_number, check_whole, check_wholes
 
 NUM_LEVELS = 4
 
@@ -65,7 +66,9 @@ class MADHead(BaseDecodeHead):
                  threshold: float = 0.5, deep_supervision_weight: float = 1.0,
                  loss_decode: dict | Sequence[dict] | None = None, ignore_index: int = 255, with_cp: bool = False,
                  init_cfg: dict | list[dict] | None = None) -> None:
-        _check_settings(in_channels, channels, num_classes, num_layers, num_queries, deep_supervision_weight)
+        _check_settings(in_channels, dict(
+            channels=channels, audio_channels=audio_channels, num_classes=num_classes, num_layers=num_layers,
+            num_queries=num_queries), deep_supervision_weight, threshold)
         super().__init__(
             in_channels=tuple(in_channels), channels=channels, num_classes=num_classes, out_channels=num_classes,
             threshold=threshold if num_classes == 1 else None, dropout_ratio=0, in_index=tuple(range(NUM_LEVELS)),
@@ -210,16 +213,18 @@ class MADHead(BaseDecodeHead):
         return target.long()
 
 
-def _check_settings(in_channels: Sequence[int], channels: int, num_classes: int, num_layers: int, num_queries: int,
-                    deep_supervision_weight: float) -> None:
-    if tuple(in_channels) != (channels,) * NUM_LEVELS:
+def _check_settings(in_channels: Sequence[int], numbers: dict[str, int], deep_supervision_weight: float,
+                    threshold: float | None) -> None:
+    for name, value in numbers.items():
+        check_whole(f'{name} of MADHead', value, lowest=0 if name == 'num_layers' else 1)
+    check_wholes('in_channels of MADHead (levels at strides 4, 8, 16, 32)', in_channels, NUM_LEVELS)
+    channels = numbers['channels']
+    if set(in_channels) != {channels}:
         raise ValueError(f'in_channels of MADHead must be channels={channels} for each of {NUM_LEVELS} levels, '
                          f'but got {tuple(in_channels)}')
-    for name, value, lowest in (('num_classes', num_classes, 1), ('num_layers', num_layers, 0),
-                                ('num_queries', num_queries, 1),
-                                ('deep_supervision_weight', deep_supervision_weight, 0)):
-        if value < lowest:
-            raise ValueError(f'{name} of MADHead must be at least {lowest}, but got {value}')
+    check_number('deep_supervision_weight of MADHead', deep_supervision_weight, 0)
+    if numbers['num_classes'] == 1:
+        check_number('threshold of MADHead (a probability)', threshold, 0, 1)
 
 
 def _averages_over_pixels(loss: CrossEntropyLoss) -> bool:

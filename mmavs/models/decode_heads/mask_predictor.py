@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mmavs.models.decode_heads.mask_mlp import MaskMLP
 from mmavs.models.layers.token_maps import map_to_tokens, tokens_to_map
+from mmavs.utils.arguments import check_whole, check_wholes
 
 UPSAMPLING = 4
 
@@ -28,14 +29,14 @@ class MaskPredictor(nn.Module):
         mask_mlp: How the MLP is evaluated, see :class:`MaskMLP`. Default: 'auto'.
 
     Raises:
-        ValueError: If ``fc_channels`` does not hold two numbers or ``mask_mlp`` is unknown.
+        ValueError: If ``mlp_channels`` or one of the two ``fc_channels`` is below 1, or ``mask_mlp`` is unknown.
     """
 
     def __init__(self, channels: int, num_queries: int = 1, mlp_channels: int = 2048,
                  fc_channels: Sequence[int] = (128, 32), mask_mlp: str = 'auto') -> None:
         super().__init__()
-        if len(fc_channels) != 2:
-            raise ValueError(f'fc_channels must hold two numbers, but got {tuple(fc_channels)}')
+        check_wholes('fc_channels', fc_channels, 2)
+        check_whole('mlp_channels', mlp_channels)
         coarse, fine = fc_channels
         self.mlp = MaskMLP(num_queries, mlp_channels, channels, mask_mlp)
         self.conv_coarse = nn.Conv2d(channels, coarse, 3, padding=1)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mmavs.models.layers.clip_grouping import map_clips
 from mmavs.models.layers.token_maps import LevelSizes, map_to_tokens, split_levels
+from mmavs.utils.arguments import check_whole
 
 
 class DepthwiseConv2d(nn.Conv2d):
@@ -49,7 +50,8 @@ class DepthwiseConv3d(nn.Conv3d):
     """
 
     def __init__(self, channels: int, temporal_kernel: int = 1) -> None:
-        if temporal_kernel < 1 or temporal_kernel % 2 == 0:
+        check_whole('temporal_kernel', temporal_kernel)
+        if temporal_kernel % 2 == 0:
             raise ValueError(f'temporal_kernel must be a positive odd number, but got {temporal_kernel}')
         super().__init__(channels, channels, kernel_size=(temporal_kernel, 3, 3),
                          padding=(temporal_kernel // 2, 1, 1), groups=channels)

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from mmavs.utils.arguments import check_number
+
 
 class DropPath(nn.Module):
     """Drop a residual branch at random in training (Huang et al., "Deep Networks with Stochastic Depth", 2016).
@@ -21,8 +23,7 @@ class DropPath(nn.Module):
 
     def __init__(self, prob: float = 0.0) -> None:
         super().__init__()
-        if not 0 <= prob < 1:
-            raise ValueError(f'drop_path_rate must be in [0, 1), but got {prob}')
+        check_number('drop_path_rate', prob, 0, 1, open_end=True)
         self.prob = prob
 
     def forward(self, branch: Tensor,

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from mmavs.models.layers.depthwise_conv import DepthwiseConv2d
 from mmavs.models.layers.token_maps import LevelSizes
+from mmavs.utils.arguments import check_number
 
 
 class MixFFN(nn.Module):
@@ -24,6 +25,7 @@ class MixFFN(nn.Module):
 
     def __init__(self, channels: int, ratio: float = 4) -> None:
         super().__init__()
+        check_number('ffn_ratio', ratio, 0)
         hidden = int(channels * ratio)
         if hidden < 1:
             raise ValueError(f'ffn_ratio must give at least one hidden channel, but got {ratio} x {channels}')

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmavs.ops import cross_selective_scan
+from mmavs.utils.arguments import check_whole
 
 DT_MIN, DT_MAX, DT_FLOOR = 1e-3, 1e-1, 1e-4
 
@@ -33,15 +34,14 @@ class MultiOrderScan(nn.Module):
         dt_rank: R. Default: 16.
 
     Raises:
-        ValueError: If one of the numbers is below 1.
+        ValueError: If one of the numbers is no whole number of at least 1.
     """
 
     def __init__(self, channels: int, num_orders: int, d_state: int = 16, dt_rank: int = 16) -> None:
         super().__init__()
         numbers = dict(channels=channels, num_orders=num_orders, d_state=d_state, dt_rank=dt_rank)
         for name, value in numbers.items():
-            if value < 1:
-                raise ValueError(f'{name} of a scan must be at least 1, but got {value}')
+            check_whole(f'{name} of a scan', value)
         self.channels, self.num_orders, self.d_state, self.dt_rank = channels, num_orders, d_state, dt_rank
         self.x_proj_weight = nn.Parameter(torch.empty(num_orders, dt_rank + 2 * d_state, channels))
         self.dt_proj_weight = nn.Parameter(torch.empty(num_orders, channels, dt_rank))

@@ -1,5 +1,7 @@
 """Settings that the scan blocks have in common."""
 
+from mmavs.utils.arguments import check_whole
+
 # Row by row and column by column. With their reverses these are the K = 4 orders of VSS, V2A and A2V; across frames
 # the time axis is outermost in both ("spatial-first").
 FRAME_ORDERS = ('THW', 'TWH')
@@ -17,6 +19,5 @@ def inner_channels(channels: int, expand: int) -> int:
     Raises:
         ValueError: If ``expand`` is no whole number of at least 1.
     """
-    if expand < 1 or expand != int(expand):
-        raise ValueError(f'expand must be a whole number of at least 1, but got {expand}')
-    return channels * int(expand)
+    check_whole('expand', expand)
+    return channels * expand

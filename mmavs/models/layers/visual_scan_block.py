@@ -16,6 +16,7 @@ from mmavs.models.layers.multi_order_scan import MultiOrderScan
 from mmavs.models.layers.scan_settings import FRAME_ORDERS, inner_channels, resolve_dt_rank
 from mmavs.models.layers.token_maps import LevelSizes
 from mmavs.ops.scan_orders import scan_index, temporal_orders
+from mmavs.utils.arguments import check_whole
 
 
 class VSSBlock(nn.Module):
@@ -77,6 +78,7 @@ class TemporalMambaBlock(nn.Module):
                  expand: int = 2, dt_rank: int | None = None) -> None:
         super().__init__()
         inner = inner_channels(channels, expand)
+        check_whole('num_orders', num_orders, lowest=2)
         self.orders = temporal_orders(num_orders)
         self.in_proj = nn.Linear(channels, 2 * inner, bias=False)
         self.conv = DepthwiseConv3d(inner, temporal_kernel)

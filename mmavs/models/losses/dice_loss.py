@@ -8,6 +8,7 @@ from mmengine.dist import all_reduce, get_world_size
 from torch import Tensor, nn
 
 from mmavs.registry import MODELS
+from mmavs.utils.arguments import check_number
 
 
 def mean_over_ranks(count: Tensor) -> Tensor:
@@ -40,10 +41,15 @@ class AVSDiceLoss(nn.Module):
         eps: Keeps the fraction finite. A frame without sounding pixels costs 1 whatever is predicted. Default: 1e-3.
         loss_weight: Factor. Default: 1.0.
         loss_name: Key in the loss dict; must start with ``loss_`` to be trained. Default: 'loss_dice'.
+
+    Raises:
+        ValueError: If ``eps`` or ``loss_weight`` is no number of at least 0.
     """
 
     def __init__(self, eps: float = 1e-3, loss_weight: float = 1.0, loss_name: str = 'loss_dice') -> None:
         super().__init__()
+        check_number('eps of AVSDiceLoss', eps, 0)
+        check_number('loss_weight of AVSDiceLoss', loss_weight, 0)
         self.eps, self.loss_weight = eps, loss_weight
         self._loss_name = loss_name
 

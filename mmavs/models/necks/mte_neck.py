@@ -12,6 +12,7 @@ from mmavs.models.layers.clip_grouping import check_clip_lengths
 from mmavs.models.layers.token_maps import join_levels, split_levels
 from mmavs.models.necks.mte_layer import MTELayer
 from mmavs.registry import MODELS
+from mmavs.utils.arguments import check_whole, check_wholes
 
 NUM_LEVELS = 4
 NORM_GROUPS = 32
@@ -53,14 +54,12 @@ class MTENeck(BaseModule):
                  drop_path_rate: float = 0.1, ffn_ratio: float = 4, with_cp: bool = False,
                  init_cfg: dict | list[dict] | None = None) -> None:
         super().__init__(init_cfg)
-        if len(in_channels) != NUM_LEVELS:
-            raise ValueError(f'MTENeck needs in_channels for {NUM_LEVELS} levels (strides 4, 8, 16, 32), '
-                             f'but got {tuple(in_channels)}')
-        if out_channels < 1 or out_channels % NORM_GROUPS:
+        check_wholes('in_channels of MTENeck (levels at strides 4, 8, 16, 32)', in_channels, NUM_LEVELS)
+        check_whole('out_channels of MTENeck', out_channels)
+        check_whole('num_layers of MTENeck', num_layers, lowest=0)
+        if out_channels % NORM_GROUPS:
             raise ValueError(f'out_channels of MTENeck must be a multiple of {NORM_GROUPS} (the groups of its '
                              f'GroupNorm), but got {out_channels}')
-        if num_layers < 0:
-            raise ValueError(f'num_layers of MTENeck must not be negative, but got {num_layers}')
         self.in_channels, self.out_channels = tuple(in_channels), out_channels
         self.projections = nn.ModuleList(
             nn.Sequential(nn.Conv2d(channels, out_channels, kernel_size=1), nn.GroupNorm(NORM_GROUPS, out_channels))

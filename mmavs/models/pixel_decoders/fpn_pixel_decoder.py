@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mmavs.models.layers.checkpointing import run_block
 from mmavs.registry import MODELS
+from mmavs.utils.arguments import check_whole
 
 NUM_LEVELS = 4
 
@@ -34,8 +35,7 @@ class FPNPixelDecoder(BaseModule):
 
     def __init__(self, channels: int = 256, with_cp: bool = False, init_cfg: dict | list[dict] | None = None) -> None:
         super().__init__(init_cfg)
-        if channels < 1:
-            raise ValueError(f'channels of {type(self).__name__} must be at least 1, but got {channels}')
+        check_whole(f'channels of {type(self).__name__}', channels)
         self.channels, self.with_cp = channels, with_cp
         self.laterals = nn.ModuleList(nn.Conv2d(channels, channels, 1, bias=False) for _ in range(NUM_LEVELS))
         self.outputs = nn.ModuleList(

@@ -118,8 +118,10 @@ def test_file_of_another_width_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(('keywords', 'message'), [
-    (dict(stage_channels=(4, 8)), 'stage_channels must be 4 positive integers'),
-    (dict(fc_channels=(4, 0, 8)), 'fc_channels must be 3 positive integers'),
+    (dict(stage_channels=(4, 8)), 'stage_channels of VGGish must be 4 whole numbers'),
+    (dict(fc_channels=(4, 0, 8)), r'fc_channels of VGGish must be 3 whole numbers of at least 1, but got \(4, 0, 8\)'),
+    (dict(fc_channels=(4, 4.0, 8)), 'fc_channels of VGGish must be 3 whole numbers'),
+    (dict(stage_channels=64), 'stage_channels of VGGish must be 4 whole numbers of at least 1, but got 64'),
 ])
 def test_bad_widths(keywords, message):
     with pytest.raises(ValueError, match=message):

@@ -252,11 +252,14 @@ def test_random_initialisation():
 @pytest.mark.parametrize(('keywords', 'message'), [
     (dict(arch='b6'), "unknown arch 'b6'; take one of b0, b1"),
     (dict(arch=dict(embed_dims=(8, 8, 8, 8))), 'a custom arch needs embed_dims, depths and mlp_ratios'),
-    (dict(arch=TINY | dict(depths=(1, 2, 3))), 'depths of the arch must be four positive integers'),
+    (dict(arch=TINY | dict(depths=(1, 2, 3))), 'depths of the arch of PVTv2 must be 4 whole numbers'),
     (dict(arch=TINY | dict(num_heads=(3, 1, 1, 1))), 'num_heads=3 does not divide embed_dims=8'),
     (dict(arch=TINY, out_indices=(1, 0)), 'out_indices must be rising numbers from 0 to 3'),
     (dict(arch=TINY, out_indices=(4, )), 'out_indices must be rising numbers from 0 to 3'),
-    (dict(arch=TINY, drop_path_rate=1.5), r'drop_path_rate must be in \[0, 1\)'),
+    (dict(arch=TINY, drop_path_rate=1.5), r'drop_path_rate of PVTv2 must be a number in \[0, 1\)'),
+    (dict(arch=TINY, drop_path_rate='0.1'), "drop_path_rate of PVTv2 must be a number .*got '0.1'"),
+    (dict(arch=TINY, out_indices=3), 'out_indices must be rising numbers from 0 to 3, got 3'),
+    (dict(arch=TINY | dict(mlp_ratios=(4.0, 4, 4, 4))), 'mlp_ratios of the arch of PVTv2 must be 4 whole numbers'),
 ])
 def test_bad_settings(keywords, message):
     with pytest.raises(ValueError, match=message):

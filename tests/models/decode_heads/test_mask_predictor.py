@@ -33,5 +33,7 @@ def test_equals_explicit_formula(num_queries):
 
 
 def test_wrong_number_of_channels():
-    with pytest.raises(ValueError, match=r'fc_channels must hold two numbers, but got \(128,\)'):
+    with pytest.raises(ValueError, match=r'fc_channels must be 2 whole numbers of at least 1, but got \(128,\)'):
         MaskPredictor(8, fc_channels=(128,))
+    with pytest.raises(ValueError, match='mlp_channels must be a whole number of at least 1, but got 0'):
+        MaskPredictor(8, mlp_channels=0)

@@ -48,7 +48,8 @@ def test_3d_kernel_of_three_frames_stays_inside_its_clip():
     torch.testing.assert_close(conv(tokens, SIZES, [2, 3]), expected, rtol=0, atol=1e-13)
 
 
-@pytest.mark.parametrize('kernel', [0, 2, -1])
-def test_impossible_temporal_kernel(kernel):
-    with pytest.raises(ValueError, match=f'temporal_kernel must be a positive odd number, but got {kernel}'):
+@pytest.mark.parametrize(('kernel', 'kind'), [
+    (0, 'whole number of at least 1'), (2, 'positive odd number'), (-1, 'whole number'), (3.0, 'whole number')])
+def test_impossible_temporal_kernel(kernel, kind):
+    with pytest.raises(ValueError, match=f'temporal_kernel must be a {kind}.*, but got {kernel}'):
         DepthwiseConv3d(8, temporal_kernel=kernel)

@@ -39,7 +39,7 @@ def test_clips_are_drawn_apart_and_their_frames_together():
     assert (kept[1:] * kept[:-1]).mean().item() == pytest.approx(0.25, abs=0.08)
 
 
-@pytest.mark.parametrize('prob', [-0.1, 1.0])
+@pytest.mark.parametrize('prob', [-0.1, 1.0, '0.1', None, True])
 def test_impossible_probability(prob):
-    with pytest.raises(ValueError, match=r'drop_path_rate must be in \[0, 1\), but got'):
+    with pytest.raises(ValueError, match=r'drop_path_rate must be a number in \[0, 1\), but got'):
         DropPath(prob)

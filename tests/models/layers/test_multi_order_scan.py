@@ -64,8 +64,9 @@ def test_bfloat16_tokens_are_scanned_in_float32():
     assert (low - full).abs().max() < 0.02 * full.abs().max()
 
 
+@pytest.mark.parametrize('value', [0, 2.5, '2', True, None])
 @pytest.mark.parametrize('name', ['channels', 'num_orders', 'd_state', 'dt_rank'])
-def test_impossible_numbers_are_named(name):
-    settings = dict(channels=4, num_orders=2, d_state=2, dt_rank=2) | {name: 0}
-    with pytest.raises(ValueError, match=f'{name} of a scan must be at least 1, but got 0'):
+def test_impossible_numbers_are_named(name, value):
+    settings = dict(channels=4, num_orders=2, d_state=2, dt_rank=2) | {name: value}
+    with pytest.raises(ValueError, match=f'{name} of a scan must be a whole number of at least 1, but got {value!r}'):
         MultiOrderScan(**settings)

@@ -113,9 +113,16 @@ def test_bfloat16_autocast_trains():
 
 
 @pytest.mark.parametrize(('settings', 'message'), [
-    (dict(in_channels=(4, 6, 8)), 'in_channels for 4 levels'),
+    (dict(in_channels=(4, 6, 8)), r'in_channels of MTENeck \(levels at strides 4, 8, 16, 32\) must be 4 whole numbers'),
+    (dict(in_channels=32), 'in_channels of MTENeck .* must be 4 whole numbers of at least 1, but got 32'),
     (dict(out_channels=48), 'multiple of 32'),
-    (dict(num_layers=-1), 'num_layers of MTENeck must not be negative, but got -1'),
+    (dict(num_layers=-1), 'num_layers of MTENeck must be a whole number of at least 0, but got -1'),
+    (dict(num_layers=1.5), 'num_layers of MTENeck must be a whole number of at least 0, but got 1.5'),
+    (dict(out_channels=32.0), 'out_channels of MTENeck must be a whole number'),
+    (dict(num_orders=4.0), 'num_orders must be a whole number of at least 2, but got 4.0'),
+    (dict(temporal_kernel=3.0), 'temporal_kernel must be a whole number of at least 1, but got 3.0'),
+    (dict(expand=2.0), 'expand must be a whole number of at least 1, but got 2.0'),
+    (dict(ffn_ratio='4'), "ffn_ratio must be a number of at least 0, but got '4'"),
     (dict(num_orders=7), 'num_orders'),
     (dict(temporal_kernel=2), 'temporal_kernel must be a positive odd number'),
     (dict(with_vss=False, with_temporal=False), 'set num_layers=0'),

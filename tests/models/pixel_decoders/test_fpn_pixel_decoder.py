@@ -48,7 +48,7 @@ def test_sizes_that_are_not_halves_of_each_other():
 
 
 def test_errors():
-    with pytest.raises(ValueError, match='channels of FPNPixelDecoder must be at least 1, but got 0'):
+    with pytest.raises(ValueError, match='channels of FPNPixelDecoder must be a whole number of at least 1, but got 0'):
         FPNPixelDecoder(0)
     with pytest.raises(ValueError, match=r'needs 4 maps of 8 channels, but got maps of \(8, 8, 8\) channels'):
         FPNPixelDecoder(8)(make_feats(1)[:3], torch.zeros(1, 1, 8))
