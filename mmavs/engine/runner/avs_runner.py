@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 from mmengine.dist import broadcast_object_list, get_rank, is_main_process
+from mmengine.hooks import Hook
+from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import CheckpointLoader, Runner
@@ -19,6 +21,7 @@ from mmavs.utils.weight_fit import compare_weights
 
 from .memory_advice import OutOfMemoryAdviceError, explain_out_of_memory
 from .resumable_loops import ResumableEpochLoop, ResumableIterLoop
+from .tolerant_logging import TolerantLoggerHook, tolerate_unwritable_files
 from .weight_loading import load_fitting, renamed, report_misfit
 
 _LOOPS = {'EpochBasedTrainLoop': ResumableEpochLoop, 'IterBasedTrainLoop': ResumableIterLoop}
@@ -36,7 +39,8 @@ class AVSRunner(Runner):
     - ``resume=True`` takes the newest valid checkpoint and names those it passed over;
     - a checkpoint that does not fit the model is an error and not a table of scores of random weights;
     - checkpoints are opened without running code (:mod:`mmavs.utils.safe_load`), the config text in them included;
-    - running out of memory names the config keys that help.
+    - running out of memory names the config keys that help;
+    - on a full disk training goes on: neither logs nor checkpoints that cannot be written end it.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -62,6 +66,18 @@ class AVSRunner(Runner):
         cfg.setdefault('worker_init_fn', dict(type=init_worker, num_workers=cfg.get('num_workers', 0),
                                               rank=get_rank(), seed=seed or 0))
         return Runner.build_dataloader(cfg, seed=seed, diff_rank_seed=diff_rank_seed)
+
+    def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
+        """Build the logger; lines that its file cannot take are not an error."""
+        logger = super().build_logger(*args, **kwargs)
+        tolerate_unwritable_files(logger)
+        return logger
+
+    def register_hook(self, hook: Hook | dict, priority: str | int | None = None) -> None:
+        """Register a hook; mmengine's ``LoggerHook``, a default of every run, is replaced by its tolerant form."""
+        if isinstance(hook, dict) and hook.get('type') == 'LoggerHook':
+            hook = dict(hook, type=TolerantLoggerHook)
+        super().register_hook(hook, priority)
 
     def build_train_loop(self, loop: Any) -> Any:
         """Build the training loop; mmengine's two loops are replaced by their resumable counterparts."""
