@@ -143,6 +143,21 @@ def test_per_clip_values_and_categories():
     assert (metric.categories[1]['J'], metric.categories[1]['F']) == pytest.approx(cats, abs=1e-6)
 
 
+@pytest.mark.parametrize('preset', [*PRESETS, 'batch_mean'])
+def test_rows_are_what_the_preset_gives_their_clips_alone(preset):
+    clips = binary_clips(num_clips=9)
+    metric = AVSMetric(preset=preset, group_size=2 if preset == 'batch_mean' else None)
+    evaluate(metric, clips)
+    rows = {row['category']: row for row in metric.categories}
+    assert sorted(rows) == ['car', 'cat', 'dog']
+    for name, row in rows.items():
+        members = [clip for clip in clips if clip['category'] == name]
+        assert row['num_clips'] == len(members) == 3
+        assert (row['J'], row['F']) == pytest.approx(slow.binary_scores(members, preset, 2), abs=1e-6)
+    for value, clip in zip(metric.per_clip, clips, strict=True):
+        assert (value['J'], value['F']) == pytest.approx(slow.binary_scores([clip], preset, 2), abs=1e-6)
+
+
 def test_report():
     metric = AVSMetric(preset='combo')
     scores = evaluate(metric, binary_clips('random'))
