@@ -5,12 +5,18 @@ from fractions import Fraction
 import cv2
 import numpy as np
 
-from mmavs.visualization import overlay
+from mmavs.visualization.name_plate import name_plate
+from mmavs.visualization.overlay import outline_regions, overlay
 
 from .blending import InstantPrediction
 from .labels import Labels
 
 BETWEEN = ('blend', 'hold')
+# Pixels of the shorter side for each pixel of the outline's white line, of the height for each pixel of the letters.
+LINES_PER_OUTLINE = 180
+LINES_PER_LETTER = 28
+# Smaller letters cannot be read after the film was encoded.
+SMALLEST_LETTERS = 13
 
 
 class FramePainter:
@@ -21,7 +27,7 @@ class FramePainter:
         between: Between two instants, ``blend`` goes over from one probability map to the other, ``hold`` shows the
             mask of the nearer instant. Models with classes always hold. Default ``blend``.
         alpha: Weight of the colours, 0 to 1. Default 0.5.
-        outline: Draw the regions' borders. Default True.
+        outline: Draw the regions' borders, a white line and a dark one. Default True.
 
     Raises:
         ValueError: If ``between`` is unknown.
@@ -68,24 +74,24 @@ class FramePainter:
         Returns:
             Shape (H, W, 3), uint8, RGB.
         """
-        outline = max(1, min(frame.shape[:2]) // 240) if self.outline else 0
-        picture = overlay(frame, mask, self.labels.palette, alpha=self.alpha, outline=outline)
+        picture = overlay(frame, mask, self.labels.palette, alpha=self.alpha)
+        if self.outline:
+            outline_regions(picture, mask, width=max(1, round(min(frame.shape[:2]) / LINES_PER_OUTLINE)))
         if self.labels.num_classes > 2:
             self._name_classes(picture, mask)
         return picture
 
     def _name_classes(self, picture: np.ndarray, mask: np.ndarray) -> None:
-        """A line for each class that is seen, the largest first, in the upper left corner."""
-        counts = np.bincount(mask.reshape(-1), minlength=self.labels.num_classes)
-        seen = [index for index in np.argsort(-counts, kind='stable') if index and counts[index]]
-        scale = max(0.3, picture.shape[0] / 720)
-        line = round(26 * scale)
-        for place, index in enumerate(seen[:max(1, picture.shape[0] // (line + 4))]):
-            name = self.labels.classes[index]
-            width = cv2.getTextSize(name, cv2.FONT_HERSHEY_SIMPLEX, 0.7 * scale, 1)[0][0]
-            top = 4 + place * line
-            cv2.rectangle(picture, (4, top), (4 + line + width + 6, top + line - 1), (20, 20, 20), -1)
+        """A plate for each class that is seen, the largest first, from the upper left corner down."""
+        height, width = picture.shape[:2]
+        counts = cv2.calcHist([mask], [0], None, [256], [0, 256]).ravel()[:self.labels.num_classes]
+        size, top = max(SMALLEST_LETTERS, round(height / LINES_PER_LETTER)), 4
+        for index in np.argsort(-counts, kind='stable'):
+            if index == 0 or not counts[index]:
+                continue
             colour = tuple(int(value) for value in self.labels.palette[index])
-            cv2.rectangle(picture, (6, top + 2), (6 + line - 5, top + line - 4), colour, -1)
-            cv2.putText(picture, name, (8 + line - 3, top + round(line * 0.72)), cv2.FONT_HERSHEY_SIMPLEX, 0.7 * scale,
-                        (255, 255, 255), 1, cv2.LINE_AA)
+            plate = name_plate(self.labels.classes[index], colour, size)[:height - top, :width - 4]
+            picture[top:top + plate.shape[0], 4:4 + plate.shape[1]] = plate
+            top += plate.shape[0] + 1
+            if top + size > height:
+                break

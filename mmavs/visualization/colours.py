@@ -13,6 +13,9 @@ SOUNDING_COLOUR = (255, 190, 11)
 HIT_COLOUR = (0, 158, 115)
 FALSE_ALARM_COLOUR = (213, 94, 0)
 MISSED_COLOUR = (86, 180, 233)
+# Borders over pictures of any colour: one of the two stands out from every ground.
+LIGHT_LINE = (255, 255, 255)
+DARK_LINE = (16, 16, 16)
 
 # log(0 + 0.01): what the VGGish front end gives for digital silence.
 LOG_MEL_SILENCE = float(np.log(0.01))

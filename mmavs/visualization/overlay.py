@@ -7,7 +7,15 @@ Letters: H, W size of a frame in pixels. Frames are RGB uint8, masks hold class 
 import cv2
 import numpy as np
 
-from mmavs.visualization.colours import FALSE_ALARM_COLOUR, HIT_COLOUR, IGNORE_INDEX, MISSED_COLOUR, as_palette
+from mmavs.visualization.colours import (
+    DARK_LINE,
+    FALSE_ALARM_COLOUR,
+    HIT_COLOUR,
+    IGNORE_INDEX,
+    LIGHT_LINE,
+    MISSED_COLOUR,
+    as_palette,
+)
 
 
 def overlay(frame: np.ndarray, mask: np.ndarray, palette: np.ndarray | list | tuple | None = None, alpha: float = 0.5,
@@ -34,19 +42,46 @@ def overlay(frame: np.ndarray, mask: np.ndarray, palette: np.ndarray | list | tu
     if not 0 <= alpha <= 1:
         raise ValueError(f'alpha={alpha} must lie in 0..1.')
     frame = _check_frame(frame)
-    mask = fit_mask(mask, frame.shape[:2])
-    drawn = (mask != 0) & (mask != IGNORE_INDEX)
-    palette = as_palette(palette, int(mask[drawn].max(initial=1)) + 1)
+    mask = _drawn_classes(fit_mask(mask, frame.shape[:2]))
+    highest = int(mask.max(initial=0))
+    palette = as_palette(palette, max(highest, 1) + 1)
     if len(palette) == 2:
-        mask = drawn.astype(np.uint8)
-    elif mask[drawn].max(initial=0) >= len(palette):
-        raise ValueError(f'mask holds class {mask[drawn].max()}, but the palette has {len(palette)} colours.')
-    colours = palette[np.where(drawn, mask, 0)]
-    result = np.where(drawn[..., None], cv2.addWeighted(frame, 1 - alpha, colours, alpha, 0), frame)
+        mask = np.minimum(mask, 1)
+    elif highest >= len(palette):
+        raise ValueError(f'mask holds class {highest}, but the palette has {len(palette)} colours.')
+    table = np.zeros((256, 1, 3), np.uint8)
+    table[:len(palette), 0] = palette[:256]
+    # OpenCV's look-up and masked copy: at 1080p several times as fast as indexing with NumPy.
+    colours, result = cv2.LUT(cv2.merge([mask] * 3), table), frame.copy()
+    cv2.copyTo(cv2.addWeighted(frame, 1 - alpha, colours, alpha, 0), mask, result)
     if outline:
-        border = drawn & region_borders(mask, outline)
+        border = (mask != 0) & region_borders(mask, outline)
         result[border] = colours[border] if outline_colour is None else outline_colour
     return result
+
+
+def outline_regions(picture: np.ndarray, mask: np.ndarray, width: int) -> None:
+    """Draw a white line inside the border of each region and a dark one outside, seen on grounds of any colour.
+
+    Args:
+        picture: RGB picture, drawn on in place. Shape (H, W, 3), uint8, contiguous.
+        mask: Class index per pixel, of the picture's size. Shape (H, W), uint8.
+        width: Pixels of the white line; the dark one has half of it, at least 1.
+
+    Raises:
+        ValueError: If the mask has another size.
+    """
+    if mask.shape != picture.shape[:2]:
+        raise ValueError(f'mask has shape {mask.shape}, the picture {picture.shape[:2]}; they must be equal.')
+    mask = _drawn_classes(mask)
+    left, top, across, down = cv2.boundingRect(mask)
+    if not across:
+        return
+    dark = max(1, width // 2)
+    window = np.s_[max(0, top - dark):top + down + dark, max(0, left - dark):left + across + dark]
+    picture, mask = picture[window], mask[window]
+    picture[(mask == 0) & (cv2.dilate(mask, _square(dark)) != 0)] = DARK_LINE
+    picture[(mask != 0) & region_borders(mask, width)] = LIGHT_LINE
 
 
 def error_map(frame: np.ndarray, truth: np.ndarray, prediction: np.ndarray, alpha: float = 0.75) -> np.ndarray:
@@ -101,8 +136,7 @@ def colour_mask(mask: np.ndarray, palette: np.ndarray | list | tuple | None = No
 def region_borders(mask: np.ndarray, width: int) -> np.ndarray:
     """Pixels at most ``width`` pixels away from another class; the picture's own edge is no border. Shape (H, W)."""
     mask = np.ascontiguousarray(mask, np.uint8)
-    kernel = np.ones((2 * width + 1, 2 * width + 1), np.uint8)
-    return (cv2.dilate(mask, kernel) != mask) | (cv2.erode(mask, kernel) != mask)
+    return (cv2.dilate(mask, _square(width)) != mask) | (cv2.erode(mask, _square(width)) != mask)
 
 
 def fit_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -120,6 +154,15 @@ def fit_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if mask.shape != tuple(size):
         mask = cv2.resize(mask, (size[1], size[0]), interpolation=cv2.INTER_NEAREST)
     return mask
+
+
+def _drawn_classes(mask: np.ndarray) -> np.ndarray:
+    """The mask with 0 where there is no label either."""
+    return mask * (mask != IGNORE_INDEX)
+
+
+def _square(reach: int) -> np.ndarray:
+    return np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
 
 
 def _check_frame(frame: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from mmavs.apis.frame_painter import FramePainter
 from mmavs.apis.labels import Labels
 from mmavs.structures import AVSS_CLASSES, avss_palette
 from mmavs.visualization import as_palette
+from mmavs.visualization.name_plate import name_plate
 
 BINARY = Labels(('background', 'sounding'), as_palette(None, 2))
 CLASSES = Labels(AVSS_CLASSES, avss_palette(71))
@@ -60,9 +61,12 @@ def test_binary_colour():
     frame, mask = np.full((40, 40, 3), 100, np.uint8), np.zeros((40, 40), np.uint8)
     mask[10:30, 10:30] = 1
     drawn = FramePainter(BINARY, alpha=0.5).paint(frame, mask)
-    assert np.array_equal(drawn[mask == 0], frame[mask == 0])
+    far = np.ones_like(mask, bool)
+    far[9:31, 9:31] = False
+    assert np.array_equal(drawn[far], frame[far])
     assert np.abs(drawn[20, 20].astype(int) - [178, 145, 56]).max() <= 1
-    assert drawn[10, 20].tolist() == [255, 190, 11]
+    assert drawn[10, 20].tolist() == [255, 255, 255]
+    assert drawn[9, 20].tolist() == [16, 16, 16]
     plain = FramePainter(BINARY, outline=False).paint(frame, mask)
     assert np.array_equal(plain[10, 20], plain[20, 20])
 
@@ -73,11 +77,23 @@ def test_classes_are_named_largest_first():
     drawn = FramePainter(CLASSES).paint(frame, mask)
     assert drawn[200, 150].tolist() == ((100 + avss_palette(71)[28].astype(int) + 1) // 2).tolist()
     colours = {tuple(avss_palette(71)[index]): index for index in (17, 28)}
-    column = [colours.get(tuple(pixel)) for pixel in drawn[:60, 8]]
+    column = [colours.get(tuple(pixel)) for pixel in drawn[:60, 10]]
     assert [index for index in column if index] == sorted([index for index in column if index], reverse=True)
     assert {17, 28} <= set(column)
     nothing = FramePainter(CLASSES).paint(frame, np.zeros_like(mask))
     assert np.array_equal(nothing, frame)
+
+
+@pytest.mark.parametrize(('size', 'line', 'letters'), [((224, 224), 1, 13), ((360, 640), 2, 13), ((1080, 1920), 6, 39)])
+def test_lines_and_letters_grow_with_the_picture(size, line, letters):
+    frame, mask = np.full((*size, 3), 100, np.uint8), np.zeros(size, np.uint8)
+    mask[size[0] // 2:] = 64
+    drawn = FramePainter(CLASSES).paint(frame, mask)
+    white = (drawn[:, size[1] // 2] == 255).all(axis=1)
+    assert white.sum() == line
+    assert white[size[0] // 2:][:line].all()
+    plate = name_plate('tuba', tuple(avss_palette(71)[64].tolist()), letters)
+    assert np.array_equal(drawn[4:4 + plate.shape[0], 4:4 + plate.shape[1]], plate)
 
 
 def test_names_fit_into_small_frames():

@@ -1,13 +1,97 @@
+import cv2
 import numpy as np
 import pytest
 
 from mmavs.structures.avss_classes import avss_palette
-from mmavs.visualization.colours import FALSE_ALARM_COLOUR, HIT_COLOUR, MISSED_COLOUR, SOUNDING_COLOUR
-from mmavs.visualization.overlay import colour_mask, dim, error_map, fit_mask, overlay, region_borders
+from mmavs.visualization.colours import (
+    DARK_LINE,
+    FALSE_ALARM_COLOUR,
+    HIT_COLOUR,
+    LIGHT_LINE,
+    MISSED_COLOUR,
+    SOUNDING_COLOUR,
+)
+from mmavs.visualization.overlay import (
+    colour_mask,
+    dim,
+    error_map,
+    fit_mask,
+    outline_regions,
+    overlay,
+    region_borders,
+)
 
 
 def grey_frame(value=100, size=(4, 6)):
     return np.full((*size, 3), value, np.uint8)
+
+
+def slow_overlay(frame, mask, palette, alpha, outline):
+    """The definition of ``overlay``, pixel by pixel; the blend is OpenCV's, whose rounding it does not define."""
+    result = frame.copy()
+    height, width = mask.shape
+    for y in range(height):
+        for x in range(width):
+            label = mask[y, x]
+            if label in (0, 255):
+                continue
+            label = 1 if len(palette) == 2 else label
+            around = mask[max(0, y - outline):y + outline + 1, max(0, x - outline):x + outline + 1]
+            around = np.where(around == 255, 0, around)
+            around = np.minimum(around, 1) if len(palette) == 2 else around
+            pixel = cv2.addWeighted(frame[y:y + 1, x:x + 1], 1 - alpha, palette[label].reshape(1, 1, 3), alpha, 0)[0, 0]
+            result[y, x] = palette[label] if outline and (around != label).any() else pixel
+    return result
+
+
+@pytest.mark.parametrize('outline', [0, 1, 3])
+@pytest.mark.parametrize('classes', [2, 71])
+def test_the_fast_way_gives_the_pixels_of_the_definition(classes, outline):
+    rng = np.random.default_rng(classes + outline)
+    frame = rng.integers(0, 256, (48, 64, 3)).astype(np.uint8)
+    labels = rng.choice([0, 0, 0, *range(1, classes), 255], (6, 8)).astype(np.uint8)
+    mask = np.kron(labels, np.ones((8, 8), np.uint8))
+    palette = rng.integers(0, 256, (classes, 3)).astype(np.uint8)
+    for alpha in (0.3, 0.5, 0.77):
+        assert np.array_equal(overlay(frame, mask, palette, alpha, outline),
+                              slow_overlay(frame, mask, palette, alpha, outline))
+
+
+def test_two_tone_outline_is_white_inside_and_dark_outside():
+    mask = np.zeros((20, 24), np.uint8)
+    mask[6:15, 5:16], mask[6:15, 10:16], mask[0, 0] = 1, 2, 255
+    picture = grey_frame(100, mask.shape)
+    outline_regions(picture, mask, width=2)
+    inner = np.zeros_like(mask, bool)
+    # The regions are 5 and 6 pixels wide, 9 high: without a line of 2 on every side, 1 x 5 and 2 x 5 are left.
+    inner[8:13, 7:8] = inner[8:13, 12:14] = True
+    outer = np.zeros_like(inner)
+    outer[5:16, 4:17] = True
+    expected = np.select([inner[..., None], (mask[..., None] % 255 > 0), outer[..., None]],
+                         [[100] * 3, LIGHT_LINE, DARK_LINE], [100] * 3)
+    assert np.array_equal(picture, expected)
+
+
+def test_two_tone_outline_of_nothing_and_of_everything_changes_nothing():
+    for mask in (np.zeros((6, 8), np.uint8), np.full((6, 8), 3, np.uint8), np.full((6, 8), 255, np.uint8)):
+        picture = grey_frame(7, mask.shape)
+        outline_regions(picture, mask, width=2)
+        assert (picture == 7).all()
+    with pytest.raises(ValueError, match=r'mask has shape \(3, 4\), the picture \(6, 8\)'):
+        outline_regions(grey_frame(7, (6, 8)), np.zeros((3, 4), np.uint8), 1)
+
+
+@pytest.mark.parametrize('ground', [(255, 190, 11), (255, 255, 255), (0, 0, 0), (0, 0, 255), (127, 127, 127)])
+def test_a_region_is_seen_on_any_ground(ground):
+    mask = np.zeros((40, 40), np.uint8)
+    mask[10:30, 10:30] = 1
+    frame = np.broadcast_to(np.array(ground, np.uint8), (40, 40, 3)).copy()
+    picture = overlay(frame, mask)
+    outline_regions(picture, mask, width=1)
+    light = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(int)
+    assert light[10, 20] - light[9, 20] > 200
+    ground_light = int(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)[0, 0])
+    assert max(abs(light[10, 20] - ground_light), abs(light[9, 20] - ground_light)) > 100
 
 
 def test_pixels_are_the_alpha_blend_computed_by_hand():
