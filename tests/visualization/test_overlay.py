@@ -49,7 +49,8 @@ def slow_overlay(frame, mask, palette, alpha, outline):
 def test_the_fast_way_gives_the_pixels_of_the_definition(classes, outline):
     rng = np.random.default_rng(classes + outline)
     frame = rng.integers(0, 256, (48, 64, 3)).astype(np.uint8)
-    labels = rng.choice([0, 0, 0, *range(1, classes), 255], (6, 8)).astype(np.uint8)
+    # A palette of two colours is for every class above 0.
+    labels = rng.choice([0, 0, 0, *range(1, max(classes, 5)), 255], (6, 8)).astype(np.uint8)
     mask = np.kron(labels, np.ones((8, 8), np.uint8))
     palette = rng.integers(0, 256, (classes, 3)).astype(np.uint8)
     for alpha in (0.3, 0.5, 0.77):
