@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mmavs.apis import AVSInferencer, ClipPlan, MediaError, make_source, write_overlay_film
+from mmavs.apis import AVSInferencer, ClipPlan, MediaError, NoSoundError, make_source, write_overlay_film
 from mmavs.apis.blending import InstantPrediction
 from mmavs.apis.overlay_film import FilmOptions
 from mmavs.visualization import overlay, write_masks
@@ -67,7 +67,7 @@ class Service:
     keep_seconds: float = 600
 
     def predict(self, upload: str | Path | None, model: str, clip_seconds: int = 5, silent: bool = False) -> Result:
-        """Predict one upload and delete it, whatever comes of it.
+        """Predict one upload and delete it, whatever comes of it but a missing sound, which ``silent`` mends.
 
         Args:
             upload: The file, or None where the visitor gave none.
@@ -79,24 +79,26 @@ class Service:
             The result; its files stay for ``keep_seconds``.
 
         Raises:
-            MediaError: If the upload cannot be used; the message names no path of the server.
-            ValueError: If the model is unknown.
+            NoSoundError: If the upload has no sound and is not ``silent``; it is kept for another try.
+            MediaError: If the upload cannot be used or the model is unknown; the message names no path of the server.
         """
         if upload is None:
             raise MediaError('Choose or record a film first.')
-        upload = Path(upload)
+        upload, keep = Path(upload), False
         try:
             if not upload.is_file():
                 raise MediaError('The film was deleted after its prediction: upload it again.')
             if model not in self.models:
-                raise ValueError(f'There is no model {model!r}.')
+                raise MediaError('There is no such model.')
             if upload.stat().st_size > self.limits.megabytes * 1_000_000:
                 raise MediaError(f'The film is larger than {self.limits.megabytes:g} MB.')
             return self._predict(upload, self.models[model], clip_seconds, 'silence' if silent else 'require')
         except MediaError as error:
-            raise MediaError(_without_path(str(error), upload)) from None
+            keep = isinstance(error, NoSoundError)
+            raise type(error)(_without_path(str(error), upload)) from None
         finally:
-            upload.unlink(missing_ok=True)
+            if not keep:
+                upload.unlink(missing_ok=True)
 
     def _predict(self, upload: Path, inferencer: AVSInferencer, clip_seconds: int, audio: str) -> Result:
         folder = Path(tempfile.mkdtemp(prefix='result-', dir=self.folder))
@@ -140,5 +142,5 @@ def _pack(folder: Path, target: Path) -> Path:
 
 def _without_path(message: str, upload: Path) -> str:
     """The message with the words "The film" where the server's path stood, and without hints for programmers."""
-    message = re.sub(r"; pass audio='silence'.*", '; tick "No sound" to predict it all the same.', message)
+    message = re.sub(r"; pass audio='silence'.*", '; tick "No sound" and start again.', message)
     return message.replace(str(upload), 'The film')

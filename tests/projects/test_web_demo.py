@@ -18,7 +18,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mmavs.apis import AVSInferencer, MediaError
+from mmavs.apis import AVSInferencer, MediaError, NoSoundError
 from mmavs.registry import MODELS
 from tests.apis.media import read_pictures, write_film
 from tests.apis.stand_in import BLUE_CLASS, config
@@ -92,7 +92,6 @@ def test_large_pictures_are_shown_small(service, tmp_path):
 
 @pytest.mark.parametrize(('options', 'message'), [
     (dict(seconds=6), r'^The film is longer than 5 s'),
-    (dict(seconds=1, audio=None), r'^The film has no audio stream; tick "No sound" to predict it all the same\.$'),
     (dict(seconds=1, codec=None), r'^The film has no video stream')])
 def test_errors_name_no_path_and_leave_nothing(service, tmp_path, options, message):
     upload = write_film(tmp_path / 'clip.mp4', **options)
@@ -113,13 +112,17 @@ def test_other_uploads_that_are_refused(service, tmp_path):
     with pytest.raises(MediaError, match='The film cannot be opened'):
         service.predict(upload, 'binary')
     assert not upload.exists()
-    with pytest.raises(ValueError, match="There is no model 'other'"):
+    with pytest.raises(MediaError, match=r'There is no such model\.'):
         service.predict(write_film(upload, seconds=1), 'other')
 
 
-def test_silence_can_be_asked_for(service, tmp_path):
-    result = service.predict(write_film(tmp_path / 'mute.mp4', seconds=1, audio=None), 'binary', silent=True)
-    assert len(masks_of(result)) == 1
+def test_a_film_without_sound_can_be_tried_again_as_silent(service, tmp_path):
+    upload = write_film(tmp_path / 'mute.mp4', seconds=1, audio=None)
+    with pytest.raises(NoSoundError, match=r'^The film has no audio stream; tick "No sound" and start again\.$'):
+        service.predict(upload, 'binary')
+    assert list(service.folder.iterdir()) == []
+    assert len(masks_of(service.predict(upload, 'binary', silent=True))) == 1
+    assert not upload.exists()
 
 
 def test_results_are_forgotten(service, service_module, tmp_path, monkeypatch):
@@ -148,40 +151,59 @@ needs_gradio = pytest.mark.skipif(importlib.util.find_spec('gradio') is None, re
 
 
 @pytest.fixture
-def server(tmp_path):
-    """The web demo as a process of its own, with its temporary files in a folder that is watched."""
-    folder = tmp_path / 'server'
-    folder.mkdir()
-    cfg = config()
-    cfg.custom_imports = dict(imports=['tests.apis.stand_in'])
-    cfg.dump(tmp_path / 'blue.py')
-    torch.save(dict(state_dict=MODELS.build(config().model).state_dict()), tmp_path / 'blue.pth')
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, str(DEMO / 'app.py'), '--model', str(tmp_path / 'blue.py'), str(tmp_path / 'blue.pth'),
-               '--device', 'cpu', '--port', str(port), '--max-seconds', '5']
-    environment = {**os.environ, 'PYTHONPATH': str(ROOT), 'TMPDIR': str(folder)}
-    with open(tmp_path / 'log.txt', 'w') as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
-        try:
-            end = time.monotonic() + 120
-            while 'The web demo is at' not in (tmp_path / 'log.txt').read_text():
-                assert process.poll() is None, (tmp_path / 'log.txt').read_text()
-                assert time.monotonic() < end, 'the server did not start'
-                time.sleep(0.2)
-            yield f'http://127.0.0.1:{port}', folder
-        finally:
-            process.send_signal(signal.SIGINT)
-            process.wait(30)
-    assert list(folder.glob('mmavs-web-*')) == []
+def start(tmp_path):
+    """Starts the web demo as a process of its own, with its temporary files in a folder that is watched."""
+    processes = []
+
+    def start_server(*arguments):
+        folder = tmp_path / 'server'
+        folder.mkdir()
+        cfg = config()
+        cfg.custom_imports = dict(imports=['tests.apis.stand_in'])
+        cfg.dump(tmp_path / 'blue.py')
+        torch.save(dict(state_dict=MODELS.build(config().model).state_dict()), tmp_path / 'blue.pth')
+        with socket.socket() as free:
+            free.bind(('127.0.0.1', 0))
+            port = free.getsockname()[1]
+        command = [sys.executable, str(DEMO / 'app.py'), '--model', str(tmp_path / 'blue.py'),
+                   str(tmp_path / 'blue.pth'), '--device', 'cpu', '--port', str(port), *arguments]
+        path = os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')])
+        environment = {**os.environ, 'PYTHONPATH': path, 'TMPDIR': str(folder)}
+        with open(tmp_path / 'log.txt', 'w') as log:
+            processes.append(subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT))
+        end = time.monotonic() + 120
+        while 'The web demo is at' not in (tmp_path / 'log.txt').read_text():
+            assert processes[-1].poll() is None, (tmp_path / 'log.txt').read_text()
+            assert time.monotonic() < end, 'the server did not start'
+            time.sleep(0.2)
+        return f'http://127.0.0.1:{port}', folder, processes[-1]
+
+    yield start_server
+    for process in processes:
+        process.terminate()
+        process.wait(30)
+
+
+@needs_gradio
+@pytest.mark.slow
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_nothing_is_left_when_the_server_is_stopped(start, number):
+    address, folder, process = start()
+    left, = folder.glob('mmavs-web-*')
+    # As an upload lies there while it waits.
+    (left / 'gradio').mkdir(exist_ok=True)
+    (left / 'gradio' / 'clip.mp4').write_bytes(bytes(1000))
+    assert urllib.request.urlopen(address, timeout=30).status == 200
+    process.send_signal(number)
+    assert process.wait(30) == 0
+    assert list(folder.iterdir()) == []
 
 
 @needs_gradio
 @pytest.mark.slow
 @pytest.mark.skipif(missing_browser() is not None, reason=str(missing_browser()))
-def test_upload_in_a_browser(server, tmp_path):
-    address, folder = server
+def test_upload_in_a_browser(start, tmp_path):
+    address, folder, _ = start('--max-seconds', '5')
     film = write_film(tmp_path / 'clip.mp4', seconds=3, codec='libx264', pix_fmt='yuv420p')
     with Browser() as browser:
         browser.run('window.location = arguments[0]', address)
@@ -195,6 +217,13 @@ def test_upload_in_a_browser(server, tmp_path):
         assert size == [64, 48 + 24]
         assert browser.run('return document.querySelector("#film video").duration') == pytest.approx(3, abs=0.2)
         browser.wait('return document.querySelectorAll("#pictures img").length >= 3')
+        # Whole pictures in the film's shape, with nothing on them.
+        shape = browser.run('''
+            const picture = document.querySelector("#pictures img");
+            picture.scrollIntoView({block: "center", behavior: "instant"});
+            const r = picture.getBoundingClientRect();
+            return [r.width / r.height, document.elementFromPoint(r.left + 8, r.top + 8).tagName]''')
+        assert shape == [pytest.approx(64 / 48, rel=0.02), 'IMG']
         link = browser.run('return document.querySelector("#masks a[href]").href')
         with zipfile.ZipFile(BytesIO(urllib.request.urlopen(link).read())) as archive:
             assert archive.namelist() == ['0.png', '1.png', '2.png']
@@ -206,13 +235,67 @@ def test_upload_in_a_browser(server, tmp_path):
     assert list(folder.rglob('overlay.mp4'))
 
 
-def test_the_server_listens_on_this_machine_only(monkeypatch):
+@needs_gradio
+@pytest.mark.slow
+@pytest.mark.skipif(missing_browser() is not None, reason=str(missing_browser()))
+def test_a_mute_film_in_a_browser(start, tmp_path):
+    address, folder, _ = start()
+    film = write_film(tmp_path / 'mute.mp4', seconds=2, audio=None, codec='libx264', pix_fmt='yuv420p')
+    with Browser() as browser:
+        browser.run('window.location = arguments[0]', address)
+        browser.wait('return document.querySelector("#upload input[type=file]") !== null')
+        browser.type('#upload input[type=file]', str(film))
+        browser.wait('return document.querySelector("#upload video") !== null')
+        browser.click('#start')
+        browser.wait('return document.querySelector("#summary").textContent.includes("tick")')
+        assert browser.texts('#summary')[0].strip() == 'The film has no audio stream; tick "No sound" and start again.'
+        # The boxes are empty, not covered by "Error", and the film is still there.
+        assert browser.run('return document.querySelectorAll(".error").length') == 0
+        assert browser.run('return document.querySelector("#upload video") !== null')
+        browser.screenshot(tmp_path / 'mute.png')
+        browser.click('#silent input')
+        browser.click('#start')
+        browser.wait('return document.querySelector("#summary").textContent.includes("2 masks")')
+        browser.wait('return document.querySelector("#upload video") === null')
+    assert not list(folder.rglob('mute.mp4'))
+
+
+@pytest.fixture
+def app(monkeypatch):
     # As for a script, whose own folder Python puts first.
     monkeypatch.syspath_prepend(str(DEMO))
     spec = importlib.util.spec_from_file_location('web_demo_app', DEMO / 'app.py')
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    args = module.parse_args(['--model', 'pvt_ms3', 'x.pth'])
+    return module
+
+
+def test_visitors_see_nothing_of_the_servers_inside(app, caplog):
+    assert app.explain(NoSoundError('The film has no sound.')) == 'The film has no sound.'
+    for error in (ValueError('cannot reshape array of /srv/secret'), OSError(28, 'No space left', '/srv/secret')):
+        told = app.explain(error)
+        assert told == 'Something went wrong on the server; the film was not predicted.'
+        assert str(error) in caplog.text
+
+
+def test_the_folder_is_removed_even_while_it_is_written_to(app, monkeypatch):
+    remove, calls = app.shutil.rmtree, []
+
+    def remove_with_a_writer_beside(folder, ignore_errors):
+        remove(folder, ignore_errors=ignore_errors)
+        calls.append(folder)
+        if len(calls) < 3:
+            (folder / 'masks').mkdir(parents=True)
+
+    monkeypatch.setattr(app.shutil, 'rmtree', remove_with_a_writer_beside)
+    with app.private_folder() as folder:
+        (folder / 'upload.mp4').write_bytes(b'film')
+    assert not folder.exists()
+    assert len(calls) == 3
+
+
+def test_the_server_listens_on_this_machine_only(app):
+    args = app.parse_args(['--model', 'pvt_ms3', 'x.pth'])
     assert (args.host, args.max_mb, args.max_seconds, args.queue) == ('127.0.0.1', 50, 60, 8)
 
 
