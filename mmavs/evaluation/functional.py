@@ -119,14 +119,32 @@ def count_curves(scores: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         ValueError: As :func:`count_binary`.
     """
     scores, weights, labelled = _checked(scores, target)
-    num_frames, bins = len(scores), NUM_THRESHOLDS + 1
-    # The number of thresholds at or below a score.
-    reached = torch.bucketize(scores.flatten(1), THRESHOLDS.to(scores.device), right=True)
-    cell = (reached + bins * torch.arange(num_frames, device=scores.device)[:, None]).flatten()
-    histograms = [torch.bincount(cell, weights=values.flatten(), minlength=bins * num_frames).view(num_frames, bins)
-                  for values in (weights, labelled.double())]
+    bins = NUM_THRESHOLDS + 1
+    histograms = scores.new_zeros((2, len(scores), bins), dtype=torch.float64)
+    # Frame by frame, so that the intermediate maps stay in the processor's cache.
+    for index, frame in enumerate(scores):
+        cell = thresholds_reached(frame.flatten())
+        for histogram, values in zip(histograms, (weights, labelled), strict=True):
+            histogram[index] = torch.bincount(cell, weights=values[index].flatten().double(), minlength=bins)
     hits, predicted = (histogram[:, 1:].flip(1).cumsum(1).flip(1) for histogram in histograms)
     return hits, predicted
+
+
+def thresholds_reached(scores: Tensor) -> Tensor:
+    """The number of thresholds at or below each score, as ``torch.bucketize(..., right=True)`` counts them.
+
+    The thresholds are evenly spaced, so a product finds the place, give or take one for rounding, and two comparisons
+    settle it: a tenth of the time of a search.
+
+    Args:
+        scores: In [0, 1], float32. Any shape.
+
+    Returns:
+        Same shape, int64, 1 to K.
+    """
+    edges = torch.cat([THRESHOLDS, torch.tensor([torch.inf])]).to(scores.device)
+    place = (scores * (NUM_THRESHOLDS - 1)).long()
+    return place + 1 + (scores >= edges[place + 1]).long() - (scores < edges[place]).long()
 
 
 def f_curves(hits: Tensor, predicted: Tensor, positives: Tensor) -> Tensor:

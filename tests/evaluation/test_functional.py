@@ -11,6 +11,7 @@ from mmavs.evaluation.functional import (
     f_curves,
     frame_iou,
     semantic_scores,
+    thresholds_reached,
 )
 
 from . import slow_reference as slow
@@ -46,6 +47,20 @@ def test_thresholds_end_at_exactly_one():
     assert THRESHOLDS[0] == 0
     assert THRESHOLDS[-1] == 1
     assert (THRESHOLDS.diff() > 0).all()
+
+
+def test_thresholds_reached_are_those_of_a_search():
+    """On every threshold, up to 40 steps of float32 around it, and anywhere."""
+    near = [THRESHOLDS]
+    for end in (2.0, -2.0):
+        step = THRESHOLDS
+        for _ in range(40):
+            step = torch.nextafter(step, torch.tensor(end))
+            near.append(step)
+    scores = torch.cat([*near, torch.rand(100_000), torch.tensor([0.0, 1.0, 5e-324])]).clamp(0, 1)
+    expected = torch.bucketize(scores, THRESHOLDS, right=True)
+    assert torch.equal(thresholds_reached(scores), expected)
+    assert (expected.min(), expected.max()) == (1, 255)
 
 
 @pytest.mark.parametrize('quantised', [False, True])
