@@ -1,4 +1,4 @@
-"""Odd films: each gives a result or an error of one sentence that names the file; nothing is left behind."""
+"""Odd films: each gives a result or an error of one sentence that names the file, in time; nothing is left behind."""
 
 import os
 import tempfile
@@ -10,6 +10,7 @@ import pytest
 
 from mmavs.apis import MediaError, write_overlay_film
 from mmavs.apis.overlay_film import FilmOptions
+from tests.time_limit import time_limit
 
 from .media import write_film
 
@@ -95,6 +96,13 @@ def nothing_left(tmp_path, monkeypatch):
     yield
     assert list(folder.iterdir()) == []
     assert not [path for path in tmp_path.rglob('*') if path.name.startswith('.')]
+
+
+@pytest.fixture(autouse=True)
+def no_hang():
+    """A film that is never done fails its test. The slowest takes 3 s on an idle core."""
+    with time_limit(120):
+        yield
 
 
 def predict(inferencer, path, **options):
