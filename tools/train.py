@@ -5,6 +5,7 @@ import sys
 
 from mmavs.engine.launch import add_common_arguments, load_config, prepare_distributed, run_main, use_mixed_precision
 from mmavs.engine.runner import AVSRunner
+from mmavs.utils.config_check import check_pretrained
 from mmavs.utils.safe_load import use_safe_checkpoint_loading
 
 
@@ -23,6 +24,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     use_safe_checkpoint_loading(trust=args.trust_checkpoint)
     cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher)
+    check_pretrained(cfg)
     cfg.resume = args.resume
     if args.amp:
         use_mixed_precision(cfg)

@@ -13,7 +13,7 @@ import torch.distributed
 from mmengine.config import Config, DictAction
 from mmengine.dist import is_distributed
 
-from mmavs.utils.config_check import ConfigMistakeError, check_config
+from mmavs.utils.config_check import ConfigMistakeError, check_config, check_options
 
 # Exit code of a tool that was used wrongly or met files that are broken; argparse uses the same.
 USER_ERROR = 2
@@ -61,6 +61,7 @@ def load_config(path: str, options: dict | None, work_dir: str | None, launcher:
         reason = f'{type(error).__name__}: {_first_line(error)}'
         raise ConfigMistakeError(f'The config file {path} cannot be read: {reason}') from error
     cfg.launcher = launcher
+    check_options(cfg, options or {})
     try:
         cfg.merge_from_dict(options or {})
     except (KeyError, IndexError, TypeError, AssertionError) as error:

@@ -33,6 +33,9 @@ def test_a_damaged_clip_in_a_worker_ends_training_in_its_sentence(data, tmp_path
     (['--cfg-options', 'train_dataloader.dataset.data_root=nowhere'], "error: data_root 'nowhere' does not exist; set"),
     (['--cfg-options', 'model.backbone.type=mmseg.ResNot'], 'error: mmseg.ResNot is not in the'),
     (['--cfg-options', 'model.backbone.depth=19'], 'error: invalid depth 19 for resnet'),
+    (['--cfg-options', 'model.backbone.init_cfg.type=Pretrained', 'model.backbone.init_cfg.checkpoint=gone.pth'],
+     'error: The pretrained weights of mmseg.ResNet are not at gone.pth. Get them as the README says'),
+    (['--cfg-options', 'batch_size=7'], 'error: --cfg-options batch_size: batch_size is a variable that the config'),
     (['--work-dir', '/proc/nothing/here'], 'error: /proc/nothing')])
 def test_training_ends_in_one_sentence(data, tmp_path, arguments, sentence):
     done = run_tool('train.py', write_config(tmp_path), '--work-dir', tmp_path / 'work', *arguments, data_root=data)

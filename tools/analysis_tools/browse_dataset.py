@@ -37,7 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--output-dir', default='work_dirs/browse', help='default: work_dirs/browse')
     parser.add_argument('--seed', type=int, default=0, help='seed of the augmentation (default: 0)')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
-                        help='override config entries, e.g. input_size="(224,224)"')
+                        help='override config entries, e.g. train_dataloader.dataset.data_root=data/avsbench')
     return parser
 
 

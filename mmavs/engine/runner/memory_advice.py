@@ -49,7 +49,7 @@ def _advice(cfg: Mapping) -> Iterator[str]:
     else:
         yield 'with_cp=True (activation checkpointing) in model.backbone, model.neck and model.decode_head'
     size = cfg.get('input_size')
-    yield 'input_size' + (f' (now {size})' if size else ' (the scale of the resize and crop transforms)')
+    yield 'the scale of the resize and crop transforms' + (f' (now {size})' if size else '')
     yield "optim_wrapper.type='mmavs.AutocastOptimWrapper' (bfloat16, --amp)"
 
 

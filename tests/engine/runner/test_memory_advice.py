@@ -34,7 +34,7 @@ def test_names_the_keys_with_their_values(error, start, wrap):
 def test_config_without_these_keys_gets_general_advice():
     text = explain_out_of_memory(MemoryError(), {})
     assert 'with_cp=True (activation checkpointing) in model.backbone' in text
-    assert 'input_size (the scale of the resize' in text
+    assert 'the scale of the resize and crop transforms;' in text
     assert 'None' not in text
 
 
