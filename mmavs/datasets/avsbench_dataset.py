@@ -11,6 +11,7 @@ from mmengine.logging import print_log
 
 from mmavs.registry import DATASETS
 from mmavs.structures import AVSS_CLASSES, avss_palette
+from mmavs.utils.skipped_clips import record_skip
 
 from .avsbench_layouts import FOLDERS, LISTERS, SPLITS, find_folder, read_class_names, source_video
 from .errors import ClipDataError, DataFileError
@@ -163,7 +164,9 @@ class AVSBenchDataset(BaseDataset):
     def _note_skip(self, video_id: str, reason: str) -> None:
         if video_id not in {name for name, _ in self.skipped}:
             self.skipped.append((video_id, reason))
-            print_log(f'Clip {video_id!r} is left out: {reason}', logger='current', level=logging.WARNING)
+            # A worker forgets its list at the end of an epoch; the run's file does not.
+            if record_skip(video_id, self.split, reason):
+                print_log(f'Clip {video_id!r} is left out: {reason}', logger='current', level=logging.WARNING)
 
     def _other_clip(self, idx: int, category: str) -> dict:
         """The clip whose sound clip ``idx`` gets."""

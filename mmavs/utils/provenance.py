@@ -11,7 +11,8 @@ from pathlib import Path
 from mmavs.ops import resolve_backend
 from mmavs.version import __version__
 
-_MODULES = ('torch', 'mmengine', 'mmcv', 'mmseg', 'numpy', 'soxr')
+# The last four make the inputs: they read and resample sounds and pictures.
+_MODULES = ('torch', 'mmengine', 'mmcv', 'mmseg', 'numpy', 'soxr', 'soundfile', 'PIL', 'cv2')
 
 
 def collect_provenance(device_type: str = 'cpu') -> dict[str, str | int]:

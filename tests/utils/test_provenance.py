@@ -1,6 +1,7 @@
 import platform
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,10 @@ def test_record(monkeypatch):
     assert record['cpu_threads'] == torch.get_num_threads()
     assert record['command'] == f"{sys.executable} tools/train.py 'a config.py' --resume"
     assert set(record) == {'python', 'platform', 'mmavs', 'torch', 'mmengine', 'mmcv', 'mmseg', 'numpy', 'soxr',
-                           'git', 'scan_backend', 'cpu_threads', 'command'}
+                           'soundfile', 'PIL', 'cv2', 'git', 'scan_backend', 'cpu_threads', 'command'}
+    for module, distribution in (('soxr', 'soxr'), ('soundfile', 'soundfile'), ('PIL', 'pillow')):
+        assert record[module] == version(distribution)
+    assert record['cv2'][0].isdigit()
     assert {type(value) for value in record.values()} == {str, int}
 
 

@@ -19,5 +19,7 @@ default_hooks = dict(
     preemption=dict(type='mmavs.PreemptionHook'),
     # 'skip' leaves the update out instead; either way the clips of the batch are listed in the work folder.
     invalid_loss=dict(type='mmavs.InvalidLossHook', action='stop'),
+    # Counts the clips that datasets with on_error='skip' leave out.
+    skipped_clips=dict(type='mmavs.SkippedClipsHook'),
     provenance=dict(type='mmavs.ProvenanceHook'))
 custom_hooks = []

@@ -7,8 +7,9 @@ from mmavs.engine.hooks.invalid_loss_hook import InvalidLossError, InvalidLossHo
 from mmavs.engine.hooks.preemption_hook import EXIT_PREEMPTED, PreemptionHook
 from mmavs.engine.hooks.provenance_hook import ProvenanceHook
 from mmavs.engine.hooks.report_hook import ReportHook
+from mmavs.engine.hooks.skipped_clips_hook import SkippedClipsHook
 
 __all__ = [
     'EXIT_PREEMPTED', 'AVSVisualizationHook', 'AtomicCheckpointHook', 'FreezeBackboneHook', 'InvalidLossError',
-    'InvalidLossHook', 'PreemptionHook', 'ProvenanceHook', 'ReportHook'
+    'InvalidLossHook', 'PreemptionHook', 'ProvenanceHook', 'ReportHook', 'SkippedClipsHook'
 ]

@@ -24,8 +24,7 @@ class ProvenanceHook(Hook):
 
     def before_run(self, runner: Any) -> None:
         """Collect and log the record."""
-        self.record = dict(seed=runner.seed, deterministic=bool(runner._randomness_cfg.get('deterministic', False)),
-                           processes=runner.world_size, **collect_provenance(torch.device(get_device()).type))
+        self.record = describe_run(runner)
         lines = '\n'.join(f'    {key}: {value}' for key, value in self.record.items())
         runner.logger.info(f'Provenance:\n{lines}')
 
@@ -38,3 +37,9 @@ class ProvenanceHook(Hook):
     def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
         """Add the record to the checkpoint's ``meta``."""
         checkpoint['meta']['provenance'] = dict(self.record, seed=runner.seed)
+
+
+def describe_run(runner: Any) -> dict[str, Any]:
+    """What a run is made with: seed, determinism, number of processes, and :func:`collect_provenance`."""
+    return dict(seed=runner.seed, deterministic=bool(runner._randomness_cfg.get('deterministic', False)),
+                processes=runner.world_size, **collect_provenance(torch.device(get_device()).type))
