@@ -1,6 +1,9 @@
 """The two main tools, as a user types them, on a small model and generated data."""
 
+import errno
 import json
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,9 +12,10 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
 
+from mmavs.engine.launch import is_user_error
 from mmavs.registry import DATASETS, MODELS
 
-from .micro import generate_data, run_tool, write_config
+from .micro import generate_data, load_tool, run_tool, write_config
 
 # GroupNorm: BatchNorm's statistics would differ between one process and two.
 NO_BATCH_STATISTICS = "\nmodel['backbone']['norm_cfg'] = dict(type='GN', num_groups=2)\n"
@@ -71,6 +75,74 @@ def test_report_table_and_contact_sheets(trained, data, tmp_path):
     assert 'avsbench' in report['printed']
     names = sorted(path.stem for path in (tmp_path / 'sheets').glob('*.png'))
     assert names == sorted(clip['video_id'] for clip in report['clips'])
+
+
+def test_report_says_what_the_scores_come_from(trained, data, tmp_path):
+    report = run_test(trained, data, tmp_path / 'out.json', '--cfg-options', 'randomness.seed=11')
+    assert report['checkpoint'] == str(trained / 'work' / 'epoch_2.pth')
+    record = report['provenance']
+    assert (record['seed'], record['processes'], record['torch']) == (11, 1, torch.__version__)
+    assert f'tools/test.py {trained}/micro.py' in record['command']
+    for key in ('git', 'scan_backend', 'soxr', 'soundfile', 'PIL', 'cv2', 'mmavs'):
+        assert record[key]
+    assert report['skipped'] == []
+
+
+def test_contact_sheets_of_a_config_without_the_hook(trained, data, tmp_path):
+    config = tmp_path / 'micro.py'
+    config.write_text((trained / 'micro.py').read_text() + "default_hooks['visualization'] = None\n")
+    shutil.copytree(trained / 'work', tmp_path / 'work')
+    run_test(tmp_path, data, tmp_path / 'test' / 'out.json', '--show-dir', tmp_path / 'sheets')
+    assert len(list((tmp_path / 'sheets').glob('*.png'))) == 3
+
+
+@pytest.mark.parametrize(('tool', 'change', 'sentence'), [
+    ('test.py', lambda state: {f'foo.{name}': value for name, value in state.items()},
+     'it lacks audio_backbone.embeddings.0.bias, audio_backbone.embeddings.0.weight, audio_backbone.embeddings.2.bias '
+     'and'),
+    ('analysis_tools/eval_audio_robustness.py', lambda state: dict(state, **{'neck.extra': torch.ones(1)}),
+     'it has unknown neck.extra; check that it was trained with this config.')])
+def test_a_checkpoint_of_another_model_gives_no_table(trained, data, tmp_path, tool, change, sentence):
+    torch.save(dict(state_dict=change(weights(trained / 'work' / 'epoch_2.pth')), meta={}), tmp_path / 'w.pth')
+    done = run_tool(tool, trained / 'micro.py', tmp_path / 'w.pth', data_root=data)
+    assert done.returncode == 2
+    assert '95 %' not in done.stdout
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith(f'error: {tmp_path}/w.pth does not fit the model: {sentence}')
+
+
+def test_out_that_cannot_be_written_is_known_before_the_test(trained, data, tmp_path):
+    done = run_tool('test.py', trained / 'micro.py', trained / 'work' / 'epoch_2.pth', '--out', tmp_path,
+                    data_root=data)
+    assert done.returncode == 2
+    assert done.stdout == ''
+    assert done.stderr.strip().splitlines()[-1] == (
+        f'error: --out {tmp_path} is a folder; name a file, e.g. {tmp_path}/results.json.')
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(OSError, match='file') as error:
+        load_tool('test.py').check_writable(tmp_path / 'file' / 'out.json')
+    assert is_user_error(error.value)
+    load_tool('test.py').check_writable(tmp_path / 'new' / 'out.json')
+    assert list((tmp_path / 'new').iterdir()) == []
+
+
+def test_a_full_disk_keeps_the_former_scores_and_says_so(tmp_path, monkeypatch):
+    tool = load_tool('test.py')
+    (tmp_path / 'out.json').write_text('former')
+
+    def full(number: int) -> None:
+        raise OSError(errno.ENOSPC, 'No space left on device')
+    monkeypatch.setattr(os, 'fsync', full)
+    with pytest.raises(OSError, match=rf'The scores above could not be written to {tmp_path}/out.json \(No space left '
+                                      r'on device\): free space there or give another --out\.$'):
+        tool.write_scores([dict(J=1)], str(tmp_path / 'out.json'))
+    assert [path.name for path in tmp_path.iterdir()] == ['out.json']
+    assert (tmp_path / 'out.json').read_text() == 'former'
+    monkeypatch.undo()
+    tool.write_scores([dict(J=1)], str(tmp_path / 'out.json'))
+    assert json.loads((tmp_path / 'out.json').read_text()) == dict(J=1)
+    tool.write_scores([dict(J=1), dict(J=2)], str(tmp_path / 'out.json'))
+    assert json.loads((tmp_path / 'out.json').read_text()) == [dict(J=1), dict(J=2)]
 
 
 def test_scores_do_not_depend_on_batch_size_or_processes(trained, data, tmp_path):
