@@ -22,12 +22,14 @@ class PictureRow:
         pictures: One RGB picture per column, all of one size; None leaves a grey cell. Each (H, W, 3), uint8.
         captions: A short text under each picture, '' for none; None: the row has no caption line.
         scale: Names of the top and the bottom of the vertical axis, for rows that have one (log-mel).
+        framed: Draw a thin grey line around each picture, for pictures that may be as white as the page.
     """
 
     label: str
     pictures: Sequence[np.ndarray | None]
     captions: Sequence[str] | None = None
     scale: tuple[str, str] | None = None
+    framed: bool = False
 
     @property
     def size(self) -> tuple[int, int]:
@@ -148,6 +150,9 @@ class Page:
                 pen.rectangle((left, top, right - 1, bottom - 1), fill=(236, 238, 241))
             else:
                 image.paste(Image.fromarray(picture), (left, top))
+                if row.framed:
+                    # Beside the picture, in the gap between the cells.
+                    pen.rectangle((left - 1, top - 1, right, bottom), outline=FAINT)
             if row.captions is not None and row.captions[column]:
                 pen.text(((left + right) // 2, bottom + 11), row.captions[column], INK, font(12), anchor='mm')
         left, top, _, bottom = self.cell(index, 0)

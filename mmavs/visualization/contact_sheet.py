@@ -17,7 +17,8 @@ from mmavs.visualization.colours import (
     as_palette,
     log_mel_images,
 )
-from mmavs.visualization.overlay import dim, error_map, fit_mask, overlay
+from mmavs.visualization.highlight import class_legend, highlight
+from mmavs.visualization.overlay import error_map, fit_mask
 
 # Masks are drawn this many times larger and shrunk, so that their borders are smooth.
 _SUPERSAMPLING = 2
@@ -81,11 +82,11 @@ def contact_sheet(frames: Sequence[np.ndarray] | np.ndarray,
     rows = [PictureRow('frame', [_shrink(frame, size) for frame in large])]
     if gt is not None:
         gt = [fit_mask(mask, big) for mask in gt]
-        drawn = _highlight(large, gt, colours, alpha)
+        drawn = [highlight(*pictures, colours, alpha) for pictures in zip(large, gt, strict=True)]
         rows.append(PictureRow('ground truth', [_shrink(picture, size) for picture in drawn], _truth_captions(gt)))
     if pred is not None:
         pred = [fit_mask(mask, big) for mask in pred]
-        drawn = _highlight(large, pred, colours, alpha)
+        drawn = [highlight(*pictures, colours, alpha) for pictures in zip(large, pred, strict=True)]
         captions = [_score_text(score_name, score) for score in scores] if scores is not None else None
         rows.append(PictureRow('prediction', [_shrink(picture, size) for picture in drawn], captions))
     if gt is not None and pred is not None and with_errors:
@@ -108,18 +109,6 @@ def _cell_size(shape: tuple[int, ...], num_frames: int, cell_width: int | None) 
     height = min(cell_width * shape[0] / shape[1], cell_width * 1.25)
     width = min(cell_width, height * shape[1] / shape[0])
     return max(8, round(height)), max(32, round(width))
-
-
-def _highlight(frames: Sequence[np.ndarray], masks: Sequence[np.ndarray], colours: np.ndarray,
-               alpha: float) -> list[np.ndarray]:
-    """Masks in colour with a white border over dimmed frames: told apart from the scene whatever its colours."""
-    pictures = []
-    for frame, mask in zip(frames, masks, strict=True):
-        drawn = ((mask > 0) & (mask != IGNORE_INDEX))[..., None]
-        # Grey below the colour as well: over a green object the colour of class 1 should not look like class 2's.
-        base = np.where(drawn, dim(frame, 1.0, 0.15), dim(frame))
-        pictures.append(overlay(base, mask, colours, alpha, outline=2, outline_colour=(255, 255, 255)))
-    return pictures
 
 
 def _shrink(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -148,8 +137,7 @@ def _mean_text(name: str, scores: Sequence[float | None] | None) -> str:
 def _legend(gt: Sequence[np.ndarray] | None, pred: Sequence[np.ndarray] | None, classes: Sequence[str],
             colours: np.ndarray, with_errors: bool) -> list[tuple[Sequence[int], str]]:
     """Colours and names of the classes that occur, then those of the error map."""
-    present = {int(index) for mask in [*(gt or ()), *(pred or ())] for index in np.unique(mask)}
-    entries = [(colours[index], classes[index]) for index in sorted(present) if 0 < index < len(classes)]
+    entries = class_legend([*(gt or ()), *(pred or ())], classes, colours)
     if gt is not None and pred is not None and with_errors:
         entries += [(HIT_COLOUR, 'hit'), (MISSED_COLOUR, 'missed'), (FALSE_ALARM_COLOUR, 'false alarm')]
     return entries

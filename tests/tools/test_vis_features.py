@@ -20,6 +20,21 @@ def test_a_row_per_module(small_config, tmp_path, capsys):
     assert 'Wrote' in capsys.readouterr().out
 
 
+def test_default_rows_say_which_side_of_the_cip_they_show(small_config, tmp_path, monkeypatch):
+    labels = []
+    draw = tool.Page.draw
+
+    def draw_noted(page):
+        labels.append([row.label for row in page.rows])
+        return draw(page)
+
+    monkeypatch.setattr(tool.Page, 'draw', draw_noted)
+    arguments = [small_config, 'none', '--num', '1', '--cell-width', '64', '--out', str(tmp_path)]
+    assert tool.main(arguments) == 0
+    assert tool.main([*arguments, '--modules', 'neck:2']) == 0
+    assert labels == [['frame', 'ground truth', 'before CIP', 'after CIP'], ['frame', 'ground truth', 'neck:2']]
+
+
 def test_weights_of_a_checkpoint_are_used(small_config, tmp_path):
     from mmengine.config import Config
 

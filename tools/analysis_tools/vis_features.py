@@ -24,9 +24,18 @@ from torch import Tensor, nn
 from mmavs.engine.launch import load_config
 from mmavs.utils.building import SPLITS, build_dataset, build_model
 from mmavs.utils.safe_load import use_safe_checkpoint_loading
-from mmavs.visualization import Page, PictureRow, feature_overlay, overlay, principal_components, write_picture
+from mmavs.visualization import (
+    Page,
+    PictureRow,
+    class_legend,
+    feature_overlay,
+    highlight_small,
+    principal_components,
+    write_picture,
+)
 
-DEFAULT_MODULES = ('neck:1', 'decode_head.pixel_decoder')
+# Rows by default -> their names on the page, after the Contextual Integration Pyramid.
+DEFAULT_MODULES = {'neck:1': 'before CIP', 'decode_head.pixel_decoder': 'after CIP'}
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -107,21 +116,23 @@ def draw_clip(model: nn.Module, item: dict, metainfo: dict, wanted: list[tuple[s
         sample = model.test_step(batch)[0]
     # The network's own input: features and frames lie on each other whatever the pipeline did. It is BGR.
     frames = batch['inputs']['img'][0][:, [2, 1, 0]].permute(0, 2, 3, 1).contiguous().numpy()
-    size = (cell_width, round(cell_width * frames.shape[1] / frames.shape[2]))
-    frames = [cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in frames]
-    rows = [PictureRow('frame', frames)]
+    size = round(cell_width * frames.shape[1] / frames.shape[2]), cell_width
+    small = [cv2.resize(frame, size[::-1], interpolation=cv2.INTER_AREA) for frame in frames]
+    rows, legend = [PictureRow('frame', small)], []
     if 'gt_sem_seg' in sample:
-        palette = metainfo.get('palette') if len(metainfo.get('classes', ())) > 2 else None
         masks = sample.gt_sem_seg.data.cpu().numpy()
-        rows.append(PictureRow('ground truth',
-                               [overlay(frame, mask, palette) for frame, mask in zip(frames, masks, strict=True)]))
+        named = len(metainfo.get('classes', ())) > 2
+        palette = metainfo['palette'] if named else None
+        legend = class_legend(masks, metainfo['classes'], palette) if named else []
+        rows.append(PictureRow('ground truth', [highlight_small(frame, mask, size, palette)
+                                                for frame, mask in zip(frames, masks, strict=True)]))
     for name, position in wanted:
         label = name if position is None else f'{name}:{position}'
         if name not in outputs:
             raise ValueError(f'--modules {label}: the model did not call this module.')
         scores = principal_components(pick(outputs[name], position, label, len(frames)).cpu().float(), components)
-        rows.append(PictureRow(label, feature_overlay(frames, scores, factor)))
-    page = Page(title=str(sample.video_id), subtitle=f'principal components: {components}', rows=rows)
+        rows.append(PictureRow(DEFAULT_MODULES.get(label, label), feature_overlay(small, scores, factor)))
+    page = Page(title=str(sample.video_id), subtitle=f'principal components: {components}', rows=rows, legend=legend)
     return str(sample.video_id).replace('/', '_'), page.draw()
 
 

@@ -1,8 +1,9 @@
 """Compare the masks of several methods on the same clips, in the layout of the paper's Fig. 6 and 7.
 
-Columns are the seconds of a clip; rows are the frames, the ground truth and one row per result folder. A result
-folder holds ``<video_id>/<frame>.png`` (0/255, or class indices), as ``tools/test.py`` writes it with
-``--cfg-options default_hooks.visualization.mask_dir=DIR``; other projects' masks named in the same way will do, too.
+Columns are the seconds of a clip; rows are the frames, the ground truth and one row per result folder; classes are
+named at the foot. A result folder holds ``<video_id>/<frame>.png`` (0/255, or class indices), as ``tools/test.py``
+writes it with ``--cfg-options default_hooks.visualization.mask_dir=DIR``; other projects' masks named in the same way
+will do, too.
 
 Example:
     python tools/analysis_tools/vis_qualitative.py configs/avs_mamba/pvt_ms3.py --results full no_mad --out figure.png
@@ -11,6 +12,8 @@ Example:
 import argparse
 import re
 import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -20,8 +23,31 @@ from PIL import Image
 
 from mmavs.engine.launch import load_config
 from mmavs.utils.building import SPLITS, build_dataset
-from mmavs.visualization import Page, PictureRow, colour_mask, overlay, read_frames, write_picture
+from mmavs.visualization import (
+    Page,
+    PictureRow,
+    class_legend,
+    colour_mask,
+    highlight_small,
+    read_frames,
+    write_picture,
+)
 from mmavs.visualization.overlay import fit_mask
+
+
+@dataclass
+class Panel:
+    """One clip of the figure.
+
+    Attributes:
+        title: Name of the clip.
+        rows: T pictures of shape (H, W, 3), uint8, RGB each: frames, truth, method 1, method 2, ...
+        legend: Colour and name of each class that occurs; empty for two classes.
+    """
+
+    title: str
+    rows: list[list[np.ndarray]]
+    legend: list[tuple[np.ndarray, str]] = field(default_factory=list)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -33,7 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--videos', nargs='+', help='clips side by side (default: the first that all folders have)')
     parser.add_argument('--num', type=int, default=2, help='how many clips when --videos is not given (default: 2)')
     parser.add_argument('--style', choices=['mask', 'overlay'], default='mask',
-                        help='masks alone, as in the paper, or over the frames (default: mask)')
+                        help='masks alone, as in the paper, or over the dimmed frames (default: mask)')
     parser.add_argument('--cell-width', type=int, default=120, help='width of a picture in pixels (default: 120)')
     parser.add_argument('--split', choices=SPLITS, default='test', help='default: test')
     parser.add_argument('--out', default='qualitative.png', help='picture to write (default: qualitative.png)')
@@ -59,12 +85,10 @@ def main(argv: list[str] | None = None) -> int:
         cfg = load_config(args.config, args.cfg_options, work_dir=None, launcher='none')
         dataset = build_dataset(cfg, args.split, pipeline_of='test')
         clips = choose_clips(dataset, args.videos, folders, args.num)
-        palette = dataset.metainfo.get('palette') if len(dataset.metainfo.get('classes', ())) > 2 else None
-        panels = [clip_rows(dataset[index], folders, palette, args.style, args.cell_width) for index in clips]
-        titles = [dataset.get_data_info(index)['video_id'] for index in clips]
+        panels = [draw_clip(dataset[index], folders, dataset.metainfo, args.style, args.cell_width) for index in clips]
     except (FileNotFoundError, ValueError, KeyError) as error:
         parser.error(str(error))
-    write_picture(Path(args.out), figure(panels, titles, ['raw image', 'ground truth', *names]))
+    write_picture(Path(args.out), figure(panels, ['raw image', 'ground truth', *names]))
     print(f'Wrote {args.out}.')
     return 0
 
@@ -89,22 +113,40 @@ def choose_clips(dataset, videos: list[str] | None, folders: list[Path], num: in
     return common[:num]
 
 
-def clip_rows(item: dict, folders: list[Path], palette: np.ndarray | None, style: str,
-              cell_width: int) -> list[list[np.ndarray]]:
-    """Pictures of one clip: rows of T pictures, [frames, truth, method 1, method 2, ...]."""
+def draw_clip(item: dict, folders: Sequence[Path], metainfo: Mapping, style: str, cell_width: int) -> Panel:
+    """The panel of one clip.
+
+    Args:
+        item: Item of the data set, through the test pipeline.
+        folders: Result folders.
+        metainfo: The data set's, with ``classes`` and ``palette``.
+        style: 'mask' or 'overlay', see the command line.
+        cell_width: Width of a picture in pixels.
+
+    Returns:
+        Its rows and its legend.
+
+    Raises:
+        FileNotFoundError, ValueError: If masks of the clip are missing or wrong, see :func:`read_masks`.
+    """
     sample = item['data_samples']
     frames = read_frames(sample.img_path)
-    height = max(8, round(cell_width * frames[0].shape[0] / frames[0].shape[1]))
-    small = [cv2.resize(frame, (cell_width, height), interpolation=cv2.INTER_AREA) for frame in frames]
-    rows = [small]
-    truth = list(sample.gt_sem_seg.data.cpu().numpy())
-    for masks in [truth, *(read_masks(folder / sample.video_id, len(frames), palette is None) for folder in folders)]:
-        masks = [fit_mask(mask, (height, cell_width)) for mask in masks]
+    size = max(8, round(cell_width * frames[0].shape[0] / frames[0].shape[1])), cell_width
+    binary = len(metainfo.get('classes', ())) <= 2
+    palette = None if binary else metainfo['palette']
+    methods = [list(sample.gt_sem_seg.data.cpu().numpy())]
+    methods += [read_masks(folder / sample.video_id, len(frames), binary) for folder in folders]
+    panel = Panel(sample.video_id, [[cv2.resize(frame, size[::-1], interpolation=cv2.INTER_AREA) for frame in frames]])
+    for masks in methods:
         if style == 'mask':
-            rows.append([colour_mask(mask, palette if palette is not None else (255, 255, 255)) for mask in masks])
+            colours = (255, 255, 255) if binary else palette
+            panel.rows.append([colour_mask(fit_mask(mask, size), colours) for mask in masks])
         else:
-            rows.append([overlay(frame, mask, palette) for frame, mask in zip(small, masks, strict=True)])
-    return rows
+            panel.rows.append([highlight_small(frame, mask, size, palette)
+                               for frame, mask in zip(frames, masks, strict=True)])
+    if not binary:
+        panel.legend = class_legend([mask for masks in methods for mask in masks], metainfo['classes'], palette)
+    return panel
 
 
 def read_masks(folder: Path, num_frames: int, binary: bool) -> list[np.ndarray]:
@@ -136,28 +178,30 @@ def read_masks(folder: Path, num_frames: int, binary: bool) -> list[np.ndarray]:
     return masks
 
 
-def figure(clips: list[list[list[np.ndarray]]], titles: list[str], names: list[str]) -> np.ndarray:
+def figure(panels: Sequence[Panel], names: Sequence[str]) -> np.ndarray:
     """Clips side by side, lettered (a), (b), ...; all rows get the height of the first clip's.
 
     Args:
-        clips: Per clip its rows of pictures, as :func:`clip_rows` returns them.
-        titles: A title per clip.
+        panels: The clips.
         names: A name per row.
 
     Returns:
         RGB picture. Shape (height, width, 3), uint8.
     """
-    height = clips[0][0][0].shape[0]
-    panels = []
-    for number, (title, clip) in enumerate(zip(titles, clips, strict=True)):
+    height = panels[0].rows[0][0].shape[0]
+    pages = []
+    for number, panel in enumerate(panels):
         rows = []
-        for name, pictures in zip(names, clip, strict=True):
+        for name, pictures in zip(names, panel.rows, strict=True):
             width = round(pictures[0].shape[1] * height / pictures[0].shape[0])
             fitted = [cv2.resize(picture, (width, height), interpolation=cv2.INTER_NEAREST) for picture in pictures]
-            rows.append(PictureRow(name if number == 0 else '', fitted))
+            # A mask that reaches the edge would melt into the white page.
+            rows.append(PictureRow(name if number == 0 else '', fitted, framed=True))
         letter = f'({chr(ord("a") + number)})'
-        panels.append(Page(title=letter, subtitle=title, rows=rows, gap=3, margin=10).draw())
-    return np.concatenate(panels, axis=1)
+        pages.append(Page(title=letter, subtitle=panel.title, rows=rows, legend=panel.legend, gap=4, margin=10).draw())
+    tallest = max(len(page) for page in pages)
+    pages = [np.pad(page, ((0, tallest - len(page)), (0, 0), (0, 0)), constant_values=255) for page in pages]
+    return np.concatenate(pages, axis=1)
 
 
 if __name__ == '__main__':

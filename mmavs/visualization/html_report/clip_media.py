@@ -12,10 +12,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mmavs.visualization.colours import IGNORE_INDEX, as_palette, log_mel_images
+from mmavs.visualization.colours import as_palette, log_mel_images
 from mmavs.visualization.files import write_bytes
+from mmavs.visualization.highlight import class_legend, highlight
 from mmavs.visualization.html_report.sound import write_sound
-from mmavs.visualization.overlay import dim, error_map, fit_mask, overlay
+from mmavs.visualization.overlay import error_map
 
 MEDIA_FOLDER = 'media'
 # Wide enough for a card on a screen with two pixels per CSS pixel.
@@ -103,6 +104,7 @@ def write_clip_media(report_dir: str | Path, video_id: str, frames: Sequence[np.
     frames = [_shrink_frame(frame, min(frame_width, _JPEG_LIMIT // len(frames))) for frame in frames]
     colours = as_palette(palette, len(classes)) if named else as_palette(None)
     layers = draw_layers(frames, truth, prediction, colours)
+    masks = [mask for mask in (truth, prediction) if mask is not None]
     sheet = np.concatenate([np.concatenate(row, axis=1) for row in layers.values()])
     height, width = frames[0].shape[:2]
     name = media_name(video_id)
@@ -116,7 +118,7 @@ def write_clip_media(report_dir: str | Path, video_id: str, frames: Sequence[np.
     return ClipMedia(
         video_id=video_id, folder=name, num_frames=len(frames), width=width, height=height, layers=tuple(layers),
         has_log_mel=log_mel is not None, has_sound=sound is not None, category=category,
-        classes=_occurring_classes((truth, prediction), classes, colours) if named else {})
+        classes={name: css_colour(colour) for colour, name in class_legend(masks, classes, colours)} if named else {})
 
 
 def draw_layers(frames: Sequence[np.ndarray], truth: np.ndarray | None, prediction: np.ndarray | None,
@@ -126,7 +128,7 @@ def draw_layers(frames: Sequence[np.ndarray], truth: np.ndarray | None, predicti
     outline = max(1, round(frames[0].shape[1] / 200))
     for name, masks in (('truth', truth), ('prediction', prediction)):
         if masks is not None:
-            layers[name] = [_highlight(frame, mask, palette, outline)
+            layers[name] = [highlight(frame, mask, palette, outline=outline)
                             for frame, mask in zip(frames, masks, strict=True)]
     if truth is not None and prediction is not None:
         layers['errors'] = [error_map(*pictures) for pictures in zip(frames, truth, prediction, strict=True)]
@@ -136,14 +138,6 @@ def draw_layers(frames: Sequence[np.ndarray], truth: np.ndarray | None, predicti
 def css_colour(colour: Sequence[int]) -> str:
     """An RGB colour in CSS, e.g. ``rgb(0, 158, 115)``."""
     return f'rgb({", ".join(str(int(channel)) for channel in colour)})'
-
-
-def _highlight(frame: np.ndarray, mask: np.ndarray, palette: np.ndarray, outline: int) -> np.ndarray:
-    mask = fit_mask(mask, frame.shape[:2])
-    drawn = ((mask > 0) & (mask != IGNORE_INDEX))[..., None]
-    # Bright grey below a colour, so that it looks the same over objects of any colour.
-    base = np.where(drawn, dim(frame, 1.0, 0.15), dim(frame))
-    return overlay(base, mask, palette, 0.6, outline, (255, 255, 255))
 
 
 def _shrink_frame(frame: np.ndarray, width: int) -> np.ndarray:
@@ -159,13 +153,6 @@ def _thumbnails(sheet: np.ndarray, columns: int, rows: int) -> np.ndarray:
     small = min(width, max(32, THUMBNAILS_WIDTH // columns))
     size = small * columns, max(1, round(height * small / width)) * rows
     return cv2.resize(sheet, size, interpolation=cv2.INTER_AREA)
-
-
-def _occurring_classes(masks: Sequence[np.ndarray | None], classes: Sequence[str],
-                       colours: np.ndarray) -> dict[str, str]:
-    found = {int(index) for mask in masks if mask is not None for index in np.unique(mask)}
-    return {str(classes[index]): css_colour(colours[index])
-            for index in sorted(found - {0, IGNORE_INDEX}) if index < len(classes)}
 
 
 def _write_jpeg(path: Path, picture: np.ndarray) -> None:
