@@ -197,8 +197,8 @@ class AVSRunner(Runner):
     def _with_memory_advice(self, action: Callable[[], Any]) -> Any:
         try:
             return action()
-        except (RuntimeError, MemoryError) as error:
-            advice = explain_out_of_memory(error, self.cfg)
+        except Exception as error:
+            advice = explain_out_of_memory(error, self.cfg, 'train' if self._trains else 'test')
             if advice is None:
                 raise
             self.logger.error(advice)

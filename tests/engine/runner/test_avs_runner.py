@@ -1,4 +1,5 @@
 import os
+import signal
 
 import pytest
 import torch
@@ -228,6 +229,27 @@ def test_running_out_of_memory_names_the_keys(tmp_path, monkeypatch):
     monkeypatch.setattr(ToyModel, 'forward', hungry)
     with pytest.raises(OutOfMemoryAdviceError, match=r'train_dataloader\.batch_size \(now 2\)'):
         train(tmp_path)
+
+
+class Killer(ToyDataset):
+    """Kills the worker that loads a sample, as the kernel does when memory is short."""
+
+    def __getitem__(self, index):
+        if torch.utils.data.get_worker_info() is not None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__getitem__(index)
+
+
+def test_killed_worker_names_the_keys_of_the_run(tmp_path):
+    cfg = toy_config(tmp_path, workers=1)
+    cfg.train_dataloader.dataset.type = Killer
+    with pytest.raises(OutOfMemoryAdviceError, match=r'Reduce train_dataloader\.num_workers \(now 1\).* --resume\.$'):
+        AVSRunner.from_cfg(cfg).train()
+    cfg = toy_config(tmp_path, workers=1)
+    cfg.update(test_dataloader=cfg.train_dataloader, test_cfg={}, test_evaluator=cfg.val_evaluator)
+    cfg.test_dataloader.dataset.type = Killer
+    with pytest.raises(OutOfMemoryAdviceError, match=r'Reduce test_dataloader\.num_workers \(now 1\).*batch_size\.$'):
+        AVSRunner.from_cfg(cfg).test()
 
 
 def test_other_errors_pass_through(tmp_path, monkeypatch):

@@ -1,3 +1,5 @@
+import errno
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -5,8 +7,13 @@ from mmengine.config import Config
 from mmavs.engine.runner.memory_advice import explain_out_of_memory
 
 CONFIG = dict(input_size=(512, 512), train_dataloader=dict(batch_size=4, num_workers=2),
-              test_dataloader=dict(batch_size=1), model=dict(backbone=dict(with_cp=False), neck=dict(with_cp=True),
-                                                             decode_head=dict(parts=[dict(with_cp=False)])))
+              val_dataloader=dict(batch_size=3), test_dataloader=dict(batch_size=1, num_workers=5),
+              model=dict(backbone=dict(with_cp=False), neck=dict(with_cp=True),
+                         decode_head=dict(parts=[dict(with_cp=False)])))
+ACCELERATOR, MAIN = "The accelerator's memory ran out. To reduce its use", 'The main memory ran out. To reduce its use'
+# The message of torch's signal handler, and the one that the data loader raises on noticing.
+KILLED = 'DataLoader worker (pid 12) is killed by signal: Killed. '
+GONE = 'DataLoader worker (pid(s) 12) exited unexpectedly'
 
 
 def cpu_error() -> RuntimeError:
@@ -16,33 +23,59 @@ def cpu_error() -> RuntimeError:
 
 
 @pytest.mark.parametrize(('error', 'start'), [
-    (torch.cuda.OutOfMemoryError('CUDA out of memory.'), 'The accelerator ran out of memory. To reduce its use'),
-    (MemoryError(), 'The main memory ran out. To reduce its use'),
-    (cpu_error(), 'The main memory ran out. To reduce its use'),
+    (torch.cuda.OutOfMemoryError('CUDA out of memory.'), ACCELERATOR),
+    (RuntimeError('CUDA error: out of memory\nCompile with TORCH_USE_CUDA_DSA.'), ACCELERATOR),
+    (getattr(torch, 'AcceleratorError', RuntimeError)('CUDA error: out of memory'), ACCELERATOR),
+    (RuntimeError('CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`'), ACCELERATOR),
+    (MemoryError(), MAIN), (cpu_error(), MAIN), (RuntimeError('std::bad_alloc'), MAIN),
+    (OSError(errno.ENOMEM, 'Cannot allocate memory'), MAIN),
+    (RuntimeError('unable to mmap 64 bytes from file </torch_1>: Cannot allocate memory (12)'), MAIN),
 ])
 @pytest.mark.parametrize('wrap', [dict, Config])
 def test_names_the_keys_with_their_values(error, start, wrap):
     text = explain_out_of_memory(error, wrap(CONFIG))
-    assert text.startswith(start)
-    for part in ('train_dataloader.batch_size (now 4)', 'test_dataloader.batch_size (now 1)',
-                 'model.backbone.with_cp=True, model.decode_head.parts.0.with_cp=True (activation', 'now (512, 512)',
-                 '--resume'):
-        assert part in text
-    assert 'model.neck' not in text
+    assert text == (
+        f'{start}, in this order: train_dataloader.batch_size (now 4); val_dataloader.batch_size (now 3); '
+        'model.backbone.with_cp=True, model.decode_head.parts.0.with_cp=True (activation checkpointing, now False); '
+        "input_size (now (512, 512)); optim_wrapper.type='mmavs.AutocastOptimWrapper' (bfloat16, --amp). "
+        'Training resumes with --resume.')
+
+
+def test_a_test_is_told_what_helps_a_test():
+    assert explain_out_of_memory(MemoryError(), CONFIG, 'test') == (
+        f'{MAIN}, in this order: test_dataloader.batch_size (now 1); input_size (now (512, 512)).')
 
 
 def test_config_without_these_keys_gets_general_advice():
     text = explain_out_of_memory(MemoryError(), {})
     assert 'with_cp=True (activation checkpointing) in model.backbone' in text
-    assert 'the scale of the resize and crop transforms;' in text
+    assert 'input_size (the scale of the resize' in text
     assert 'None' not in text
 
 
-def test_killed_worker_names_the_workers():
-    error = RuntimeError('DataLoader worker (pid 12) is killed by signal: Killed. ')
-    assert 'train_dataloader.num_workers (now 2)' in explain_out_of_memory(error, CONFIG)
+@pytest.mark.parametrize('message', [KILLED, GONE, KILLED.replace('Killed', 'Bus error')])
+def test_killed_worker_names_the_workers(message):
+    text = explain_out_of_memory(RuntimeError(message), CONFIG)
+    assert text.startswith('A data loading worker was killed, which mostly means that the main memory or /dev/shm ran')
+    assert text.endswith('Reduce train_dataloader.num_workers (now 2), train_dataloader.prefetch_factor or '
+                         'train_dataloader.batch_size. Training resumes with --resume.')
+    text = explain_out_of_memory(RuntimeError(message), CONFIG, 'test')
+    assert text.endswith('Reduce test_dataloader.num_workers (now 5), test_dataloader.prefetch_factor or '
+                         'test_dataloader.batch_size.')
 
 
-@pytest.mark.parametrize('error', [RuntimeError('shape mismatch'), ValueError('memory'), KeyError('x')])
+def test_the_cause_counts():
+    """A cause that says more comes before the error that it led to."""
+    for cause, start in ((MemoryError(), MAIN), (RuntimeError(KILLED), 'A data loading worker was killed')):
+        outer = RuntimeError(GONE)
+        outer.__cause__ = cause
+        assert explain_out_of_memory(outer, CONFIG).startswith(start)
+        other = ValueError('clip a cannot be loaded')
+        other.__cause__ = outer
+        assert explain_out_of_memory(other, CONFIG).startswith(start)
+
+
+@pytest.mark.parametrize('error', [RuntimeError('shape mismatch'), ValueError('memory'), KeyError('x'),
+                                   OSError(errno.ENOSPC, 'No space left on device')])
 def test_other_errors_get_no_advice(error):
     assert explain_out_of_memory(error, CONFIG) is None
