@@ -5,12 +5,14 @@ The strip shows pages of ten seconds; the play-head runs from left to right, the
 
 from fractions import Fraction
 
-import cv2
 import numpy as np
+from PIL import Image, ImageDraw
 
 from mmavs.datasets.transforms import vggish_log_mel
 from mmavs.visualization import log_mel_images
+from mmavs.visualization.canvas import font
 
+from .frame_painter import SMALLEST_LETTERS
 from .sounds import Sound
 
 PAGE_SECONDS = 10
@@ -63,7 +65,8 @@ class LogMelStrip:
             column = second * self.width // PAGE_SECONDS
             picture[:max(2, self.height // 12), column] = TICK_COLOUR
         if self.height >= 32 and self.width >= 160:
-            label = f'{start // 60}:{start % 60:02d}'
-            cv2.putText(picture, label, (4, self.height - 5), cv2.FONT_HERSHEY_SIMPLEX, self.height / 110, TICK_COLOUR,
-                        1, cv2.LINE_AA)
+            image = Image.fromarray(picture)
+            ImageDraw.Draw(image).text((4, self.height - 4), f'{start // 60}:{start % 60:02d}', TICK_COLOUR,
+                                       font(max(SMALLEST_LETTERS, self.height // 4)), anchor='ls')
+            picture = np.array(image)
         return picture

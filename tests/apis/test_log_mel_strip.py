@@ -56,6 +56,10 @@ def test_ticks_and_time(monkeypatch):
     labelled = LogMelStrip(clicks(length=80), width=320, height=40)
     first, second = labelled.at(5)[12:, :60], labelled.at(75)[12:, :60]
     assert not np.array_equal(first, second)
+    # Digits of a font of 13 pixels are 9 pixels high, above the lower edge.
+    rows = np.flatnonzero((second.min(axis=2) > 150).any(axis=1))
+    assert rows[-1] - rows[0] + 1 == 9
+    assert rows[-1] < len(second) - 3
 
 
 @pytest.mark.parametrize('width', [8, 64, 1919])
