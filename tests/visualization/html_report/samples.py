@@ -39,14 +39,14 @@ def make_report(clips: list[dict], **changes: object) -> dict:
                     for name in names], clips=clips), **changes)
 
 
-def write_many(folder: Path, number: int) -> list[dict]:
+def write_many(folder: Path, number: int, seconds: float = T) -> list[dict]:
     """A report of many clips: J runs from 0 to 99 over and over, categories are cat and dog in turn."""
     clips, media = [], []
     for index in range(number):
         category = ('cat', 'dog')[index % 2]
         clips.append(scored(f'clip_{index:03d}', float(index * 37 % 100), float(index * 59 % 100), category,
                             silent=index == 5))
-        media.append(write_clip(folder, f'clip_{index:03d}', seconds=T, category=category))
+        media.append(write_clip(folder, f'clip_{index:03d}', seconds=seconds, category=category))
     write_page(folder, [make_report(clips)], media, title='many')
     return clips
 
