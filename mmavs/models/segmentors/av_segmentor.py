@@ -34,21 +34,29 @@ class AVSegmentor(EncoderDecoder):
             to the head and must have its channels. Default: None.
         data_preprocessor: Config of the data preprocessor, see :class:`AVDataPreprocessor`. Default: None.
         train_cfg: Not used; part of mmseg's interface. Default: None.
-        test_cfg: At most ``dict(mode='whole')``. Default: None.
+        test_cfg: ``dict(mode='whole', clip_by_clip=True)``, or part of it. With ``clip_by_clip`` (default) ``predict``
+            runs the network on one clip at a time, and a prediction is the same bit by bit whatever else is in the
+            batch. False runs it on the whole batch, which a GPU may do faster: matrix products of another number of
+            rows round differently, so probabilities then differ by some 1e-6 between batches. Default: None.
         init_cfg: mmengine's initialisation config. Default: None.
 
     Raises:
-        ValueError: If neck and head do not fit, or ``test_cfg`` asks for a sliding window.
+        ValueError: If neck and head do not fit, or ``test_cfg`` has another key or asks for a sliding window.
     """
 
     def __init__(self, backbone: dict, audio_backbone: dict, decode_head: dict, neck: dict | None = None,
                  data_preprocessor: dict | None = None, train_cfg: dict | None = None, test_cfg: dict | None = None,
                  init_cfg: dict | list[dict] | None = None) -> None:
-        mode = (test_cfg or {}).get('mode', 'whole')
-        if mode != 'whole':
-            raise ValueError(f"AVSegmentor predicts whole frames: test_cfg.mode must be 'whole', but got {mode!r}")
+        settings = dict(mode='whole', clip_by_clip=True) | dict(test_cfg or {})
+        if set(settings) != {'mode', 'clip_by_clip'}:
+            raise ValueError(f'test_cfg of AVSegmentor may have the keys mode and clip_by_clip, but has '
+                             f'{", ".join(test_cfg)}')
+        if settings['mode'] != 'whole':
+            raise ValueError("AVSegmentor predicts whole frames: test_cfg.mode must be 'whole', but got "
+                             f"{settings['mode']!r}")
         super().__init__(backbone=backbone, decode_head=decode_head, neck=neck, train_cfg=train_cfg,
                          test_cfg=test_cfg, data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+        self.clip_by_clip = bool(settings['clip_by_clip'])
         self.audio_backbone = MODELS.build(audio_backbone)
         neck_channels = getattr(self.neck, 'out_channels', None) if self.with_neck else None
         head_channels = tuple(self.decode_head.in_channels)
@@ -68,18 +76,11 @@ class AVSegmentor(EncoderDecoder):
         Raises:
             ValueError: If an input is missing or the frame numbers differ.
         """
-        if not isinstance(inputs, dict) or not {'img', 'audio'} <= set(inputs):
-            found = sorted(inputs) if isinstance(inputs, dict) else type(inputs).__name__
-            raise ValueError("AVSegmentor needs inputs=dict(img=..., audio=..., clip_lengths=...), which "
-                             f"data_preprocessor=dict(type='mmavs.AVDataPreprocessor') makes, but got {found}")
-        img, audio = inputs['img'], inputs['audio']
-        if img.shape[0] != audio.shape[0]:
-            raise ValueError(f'each frame needs its own log-mel, but the batch has {img.shape[0]} frames '
-                             f'and {audio.shape[0]} log-mels')
-        feats = self.backbone(img)
+        _check_inputs(inputs)
+        feats = self.backbone(inputs['img'])
         if self.with_neck:
             feats = self.neck(feats, inputs.get('clip_lengths'))
-        return feats, self.audio_backbone(audio)
+        return feats, self.audio_backbone(inputs['audio'])
 
     def loss(self, inputs: dict, data_samples: Sequence[AVDataSample]) -> dict[str, Tensor]:
         """Losses of a batch.
@@ -108,14 +109,21 @@ class AVSegmentor(EncoderDecoder):
             head's own logits, not flipped, for a metric that scores at another size than the masks'.
 
         Raises:
-            ValueError: If there are not as many samples as clips, or ``flip`` or ``flip_direction`` do not fit.
+            ValueError: If an input is missing or does not fit the others, there are not as many samples as clips, or
+                ``flip`` or ``flip_direction`` do not fit.
         """
+        _check_inputs(inputs)
         lengths = check_clip_lengths(inputs.get('clip_lengths'), inputs['img'].shape[0])
         samples = list(data_samples) if data_samples is not None else [AVDataSample() for _ in lengths]
         if len(samples) != len(lengths):
             raise ValueError(f'the batch has {len(lengths)} clips but {len(samples)} data samples')
-        logits = self.encode_decode(inputs)
-        for sample, clip_logits in zip(samples, logits.split(lengths), strict=True):
+        if self.clip_by_clip:
+            clips = zip(inputs['img'].split(lengths), inputs['audio'].split(lengths), lengths, strict=True)
+            logits = (self.encode_decode(dict(img=img, audio=audio, clip_lengths=[length]))
+                      for img, audio, length in clips)
+        else:
+            logits = self.encode_decode(inputs).split(lengths)
+        for sample, clip_logits in zip(samples, logits, strict=True):
             self._fill_prediction(sample, clip_logits)
         return samples
 
@@ -157,6 +165,17 @@ class AVSegmentor(EncoderDecoder):
         if scores is not None:
             sample.pred_scores = PixelData(data=scores)
             sample.seg_logits = PixelData(data=logits[:, 0])
+
+
+def _check_inputs(inputs: dict) -> None:
+    """Refuse inputs that the data preprocessor of this package did not make."""
+    if not isinstance(inputs, dict) or not {'img', 'audio'} <= set(inputs):
+        found = sorted(inputs) if isinstance(inputs, dict) else type(inputs).__name__
+        raise ValueError("AVSegmentor needs inputs=dict(img=..., audio=..., clip_lengths=...), which "
+                         f"data_preprocessor=dict(type='mmavs.AVDataPreprocessor') makes, but got {found}")
+    frames, log_mels = inputs['img'].shape[0], inputs['audio'].shape[0]
+    if frames != log_mels:
+        raise ValueError(f'each frame needs its own log-mel, but the batch has {frames} frames and {log_mels} log-mels')
 
 
 def _undo_flips(logits: Tensor, flip: bool | Sequence[bool], direction: str | None) -> Tensor:
