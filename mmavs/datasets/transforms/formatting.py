@@ -16,7 +16,7 @@ class PackAVSInputs(BaseTransform):
     """Packs a clip of T frames for the model.
 
     Reads ``imgs`` (list of T arrays (H, W, 3), uint8, BGR), ``audio`` ((T, 1, 96, 64) float32, may be absent) and
-    ``gt_seg_maps`` (list of T arrays (H', W'), uint8, may be absent).
+    ``gt_seg_maps`` (list of T arrays (H', W'), uint8, or float32 where they hold shares of sounding; may be absent).
 
     Args:
         meta_keys (Sequence[str]): Entries of the dict that are copied to the sample's meta information; one that is
@@ -24,7 +24,7 @@ class PackAVSInputs(BaseTransform):
 
     Returns (of ``transform``):
         dict: ``inputs=dict(img=(T, 3, H, W) uint8, audio=(T, 1, 96, 64) float32)`` and ``data_samples``, an
-        ``AVDataSample`` whose ``gt_sem_seg.data`` is (T, H', W') uint8.
+        ``AVDataSample`` whose ``gt_sem_seg.data`` is (T, H', W'), uint8 or float32.
 
     Raises:
         KeyError: There are no frames.
@@ -51,7 +51,8 @@ class PackAVSInputs(BaseTransform):
         if 'gt_seg_maps' in results:
             masks = _stack(results['gt_seg_maps'], 'masks', name)
             _check_length(len(masks), len(frames), 'masks', name)
-            sample.gt_sem_seg = PixelData(data=torch.from_numpy(masks.astype(np.uint8, copy=False)))
+            kind = np.float32 if np.issubdtype(masks.dtype, np.floating) else np.uint8
+            sample.gt_sem_seg = PixelData(data=torch.from_numpy(masks.astype(kind, copy=False)))
         return dict(inputs=inputs, data_samples=sample)
 
     def __repr__(self) -> str:

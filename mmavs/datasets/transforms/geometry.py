@@ -1,7 +1,8 @@
 """Resizing, flipping and cropping. The frames of a clip share their random numbers unless ``per_frame`` is set.
 
 Frames are lists of T arrays (H, W, 3), masks (when present) lists of T arrays (H, W). Masks are sampled by nearest
-neighbour. Random numbers come from ``np.random``, which mmengine seeds in every worker.
+neighbour, or binary ones bilinearly, which makes shares of sounding of them. Random numbers come from ``np.random``,
+which mmengine seeds in every worker.
 """
 
 from collections.abc import Callable
@@ -11,6 +12,10 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 
 from mmavs.registry import TRANSFORMS
+
+from .loading import IGNORE_INDEX
+
+MASK_INTERPOLATIONS = ('nearest', 'bilinear_soft')
 
 
 def check_scale(owner: str, scale: tuple[int, int]) -> tuple[int, int]:
@@ -25,6 +30,17 @@ def check_scale(owner: str, scale: tuple[int, int]) -> tuple[int, int]:
     return tuple(scale)
 
 
+def check_mask_interp(owner: str, mask_interp: str) -> str:
+    """How masks are sampled: ``nearest`` or ``bilinear_soft``.
+
+    Raises:
+        ValueError: Anything else.
+    """
+    if mask_interp not in MASK_INTERPOLATIONS:
+        raise ValueError(f'{owner}: mask_interp must be one of {list(MASK_INTERPOLATIONS)}, got {mask_interp!r}.')
+    return mask_interp
+
+
 def draw(num_frames: int, per_frame: bool, sample: Callable) -> list:
     """Random parameters for each of T frames: one draw for all, or with ``per_frame`` one draw for each."""
     if per_frame:
@@ -34,19 +50,23 @@ def draw(num_frames: int, per_frame: bool, sample: Callable) -> list:
 
 @TRANSFORMS.register_module()
 class ClipResize(BaseTransform):
-    """Resizes the frames (bilinear) and, if already loaded, the masks (nearest).
+    """Resizes the frames (bilinear) and, if already loaded, the masks.
 
     Args:
         scale (tuple[int]): (width, height) in pixels.
         keep_ratio (bool): Take the largest size inside ``scale`` with the clip's own ratio. Defaults to False.
+        mask_interp (str): ``nearest``, or for binary masks ``bilinear_soft``, which gives float32 shares of sounding
+            in 0..1. Defaults to ``nearest``.
 
     Raises:
-        ValueError: ``scale`` is not two positive ints.
+        ValueError: ``scale`` is not two positive ints, ``mask_interp`` is unknown, or (when called) soft masks are
+            asked for of a clip whose masks hold classes.
     """
 
-    def __init__(self, scale: tuple[int, int], keep_ratio: bool = False) -> None:
+    def __init__(self, scale: tuple[int, int], keep_ratio: bool = False, mask_interp: str = 'nearest') -> None:
         self.scale = check_scale('ClipResize', scale)
         self.keep_ratio = keep_ratio
+        self.mask_interp = check_mask_interp('ClipResize', mask_interp)
 
     def transform(self, results: dict) -> dict:
         """Resizes one clip; sets ``img_shape`` to the new (H, W)."""
@@ -57,12 +77,14 @@ class ClipResize(BaseTransform):
             size = (max(1, round(width * factor)), max(1, round(height * factor)))
         results['imgs'] = [_resize(frame, size, cv2.INTER_LINEAR) for frame in results['imgs']]
         if 'gt_seg_maps' in results:
-            results['gt_seg_maps'] = [_resize(mask, size, cv2.INTER_NEAREST) for mask in results['gt_seg_maps']]
+            resize = _mask_resizer(self, results)
+            results['gt_seg_maps'] = [resize(mask, size) for mask in results['gt_seg_maps']]
         results['img_shape'] = (size[1], size[0])
         return results
 
     def __repr__(self) -> str:
-        return f'{type(self).__name__}(scale={self.scale}, keep_ratio={self.keep_ratio})'
+        return (f'{type(self).__name__}(scale={self.scale}, keep_ratio={self.keep_ratio}, '
+                f'mask_interp={self.mask_interp!r})')
 
 
 @TRANSFORMS.register_module()
@@ -108,17 +130,21 @@ class ClipRandomResizedCrop(BaseTransform):
         area_range (tuple[float]): Share of the picture's area that the window covers. Defaults to (0.4, 1.0).
         ratio_range (tuple[float]): Width over height of the window. Defaults to (0.75, 1.333).
         per_frame (bool): Draw for each frame. Defaults to False.
+        mask_interp (str): As for :class:`ClipResize`. Defaults to ``nearest``.
 
     Raises:
-        ValueError: An argument is out of range, or masks were loaded at another size than the frames.
+        ValueError: An argument is out of range; or (when called) masks were loaded at another size than the frames, or
+            soft masks are asked for of a clip whose masks hold classes.
     """
 
     def __init__(self,
                  scale: tuple[int, int],
                  area_range: tuple[float, float] = (0.4, 1.0),
                  ratio_range: tuple[float, float] = (0.75, 4 / 3),
-                 per_frame: bool = False) -> None:
+                 per_frame: bool = False,
+                 mask_interp: str = 'nearest') -> None:
         self.scale = check_scale('ClipRandomResizedCrop', scale)
+        self.mask_interp = check_mask_interp('ClipRandomResizedCrop', mask_interp)
         if not 0 < area_range[0] <= area_range[1] <= 1:
             raise ValueError(f'ClipRandomResizedCrop: area_range must rise within 0..1, got {tuple(area_range)}.')
         if not 0 < ratio_range[0] <= ratio_range[1]:
@@ -141,21 +167,23 @@ class ClipRandomResizedCrop(BaseTransform):
         """Crops and resizes one clip; sets ``img_shape``."""
         height, width = results['imgs'][0].shape[:2]
         windows = draw(len(results['imgs']), self.per_frame, lambda: self.window(height, width))
-        for key, interpolation in (('imgs', cv2.INTER_LINEAR), ('gt_seg_maps', cv2.INTER_NEAREST)):
+        resizers = dict(imgs=lambda frame, size: _resize(frame, size, cv2.INTER_LINEAR),
+                        gt_seg_maps=_mask_resizer(self, results))
+        for key, resize in resizers.items():
             if key not in results:
                 continue
             if results[key][0].shape[:2] != (height, width):
                 raise ValueError(f'ClipRandomResizedCrop: the masks are {results[key][0].shape[:2]}, the frames '
                                  f'{(height, width)} (height, width); put LoadClipMasks before any resizing.')
             results[key] = [
-                _resize(image[top:top + h, left:left + w], self.scale, interpolation)
+                resize(image[top:top + h, left:left + w], self.scale)
                 for image, (top, left, h, w) in zip(results[key], windows, strict=True)]
         results['img_shape'] = (self.scale[1], self.scale[0])
         return results
 
     def __repr__(self) -> str:
         return (f'{type(self).__name__}(scale={self.scale}, area_range={self.area_range}, '
-                f'ratio_range={self.ratio_range}, per_frame={self.per_frame})')
+                f'ratio_range={self.ratio_range}, per_frame={self.per_frame}, mask_interp={self.mask_interp!r})')
 
 
 def _resize(image: np.ndarray, size: tuple[int, int], interpolation: int) -> np.ndarray:
@@ -163,3 +191,21 @@ def _resize(image: np.ndarray, size: tuple[int, int], interpolation: int) -> np.
     if image.shape[1::-1] == tuple(size):
         return np.ascontiguousarray(image)
     return cv2.resize(image, size, interpolation=interpolation)
+
+
+def _mask_resizer(transform: BaseTransform, results: dict) -> Callable[[np.ndarray, tuple[int, int]], np.ndarray]:
+    """How the masks of a clip are resized under ``transform.mask_interp``."""
+    if transform.mask_interp == 'nearest':
+        return lambda mask, size: _resize(mask, size, cv2.INTER_NEAREST)
+    if results.get('mask_format', 'binary') != 'binary':
+        raise ValueError(f"{type(transform).__name__}: mask_interp='bilinear_soft' mixes neighbouring values, which "
+                         "makes no sense for classes; use 'nearest'.")
+    return _resize_soft
+
+
+def _resize_soft(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Shares of sounding, float32, of a binary mask (H, W); pixels without a label stay 255."""
+    unlabelled = _resize((mask == IGNORE_INDEX).astype(np.uint8), size, cv2.INTER_NEAREST) == 1
+    share = _resize(np.where(mask == IGNORE_INDEX, 0, mask).astype(np.float32), size, cv2.INTER_LINEAR)
+    share[unlabelled] = IGNORE_INDEX
+    return share

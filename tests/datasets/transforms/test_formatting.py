@@ -29,6 +29,13 @@ def test_shapes_types_and_values():
     assert np.array_equal(target[2].numpy(), results['gt_seg_maps'][2])
 
 
+def test_shares_of_sounding_stay_floats():
+    masks = [np.full((8, 12), share, dtype=np.float32) for share in (0.25, 255, 1)]
+    target = PackAVSInputs()(loaded(gt_seg_maps=masks))['data_samples'].gt_sem_seg.data
+    assert (target.shape, target.dtype) == ((3, 8, 12), torch.float32)
+    assert target[:, 3, 4].tolist() == [0.25, 255, 1]
+
+
 def test_meta_information_is_copied_where_it_is_there():
     sample = PackAVSInputs()(loaded())['data_samples']
     assert sample.metainfo['video_id'] == 'a'

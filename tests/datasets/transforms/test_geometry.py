@@ -117,6 +117,59 @@ def test_crop_is_shared_by_frames_and_masks():
     assert len(corners) > 10
 
 
+SOFT = 'bilinear_soft'
+
+
+def test_soft_masks_hold_shares_of_sounding():
+    mask = np.array([[0, 1]], dtype=np.uint8)
+    results = ClipResize(scale=(8, 1), mask_interp=SOFT)(dict(imgs=[np.zeros((1, 2, 3), np.uint8)], gt_seg_maps=[mask]))
+    share = results['gt_seg_maps'][0]
+    assert share.dtype == np.float32
+    # Centres of 8 pixels over those of 2, at 0.5 and 1.5: flat outside, rising in between.
+    assert share[0] == pytest.approx([0, 0, 0.125, 0.375, 0.625, 0.875, 1, 1])
+
+
+@pytest.mark.parametrize('transform', [ClipResize(scale=(13, 9), mask_interp=SOFT),
+                                       ClipRandomResizedCrop(scale=(13, 9), mask_interp=SOFT)])
+def test_frames_without_a_label_keep_their_exact_mark(transform):
+    results = clip()
+    results['gt_seg_maps'] = [np.full((H, W), value, np.uint8) for value in (0, 255, 1, 255, 255, 255)]
+    masks = transform(results)['gt_seg_maps']
+    assert [np.unique(mask).tolist() for mask in masks] == [[0.0], [255.0], [1.0], [255.0], [255.0], [255.0]]
+
+
+def test_pixels_without_a_label_do_not_bleed_into_their_neighbours():
+    mask = np.array([[1, 1, 255, 255, 0, 0]], dtype=np.uint8)
+    results = dict(imgs=[np.zeros((1, 6, 3), np.uint8)], gt_seg_maps=[mask])
+    share = ClipResize(scale=(12, 1), mask_interp=SOFT)(results)['gt_seg_maps'][0][0]
+    assert (share == 255).tolist() == [False] * 4 + [True] * 4 + [False] * 4
+    assert share[share != 255].max() <= 1
+
+
+def test_a_soft_crop_follows_the_frames():
+    results = dict(clip(), gt_seg_maps=[(clip()['imgs'][0][..., 0] >= 10).astype(np.uint8)] * T)
+    results = ClipRandomResizedCrop(scale=(60, 40), area_range=(0.5, 0.5), mask_interp=SOFT)(results)
+    row, share = results['imgs'][0][..., 0].astype(float), results['gt_seg_maps'][0]
+    # Row 9 is silent and row 10 sounds: half way between them the share is one half.
+    inside = (row >= 1) & (row <= 18)
+    assert np.abs(share - np.clip(row - 9, 0, 1))[inside].max() <= 0.51
+    assert ((share > 0) & (share < 1)).any()
+    assert share[row <= 8].max() == 0
+    assert share[row >= 11].min() == 1
+
+
+def test_soft_masks_make_no_sense_for_classes():
+    for transform in (ClipResize, ClipRandomResizedCrop):
+        with pytest.raises(ValueError, match=r"Clip\w+: mask_interp='bilinear_soft' mixes .*use 'nearest'"):
+            transform(scale=(8, 8), mask_interp=SOFT)(dict(clip(), mask_format='index'))
+
+
+@pytest.mark.parametrize('transform', [ClipResize, ClipRandomResizedCrop])
+def test_mask_interpolation_is_checked_at_build(transform):
+    with pytest.raises(ValueError, match=r"mask_interp must be one of \['nearest', 'bilinear_soft'\], got 'cubic'"):
+        transform(scale=(8, 8), mask_interp='cubic')
+
+
 def test_crop_makes_no_new_mask_values():
     results = dict(clip(), gt_seg_maps=[np.random.default_rng(0).choice([0, 70, 255], (H, W)).astype(np.uint8)] * T)
     masks = ClipRandomResizedCrop(scale=(50, 40), area_range=(0.3, 0.6))(results)['gt_seg_maps']
@@ -178,5 +231,5 @@ def test_registered_and_printable():
     built = TRANSFORMS.build(dict(type='mmavs.ClipRandomResizedCrop', scale=[8, 8], per_frame=True))
     assert 'scale=(8, 8)' in repr(built)
     assert 'per_frame=True' in repr(built)
-    assert repr(ClipResize(scale=(8, 4))) == 'ClipResize(scale=(8, 4), keep_ratio=False)'
+    assert repr(ClipResize(scale=(8, 4))) == "ClipResize(scale=(8, 4), keep_ratio=False, mask_interp='nearest')"
     assert repr(ClipRandomFlip()) == 'ClipRandomFlip(prob=0.5, per_frame=False)'
