@@ -15,5 +15,6 @@ model = dict(
     decode_head=dict(
         num_classes=71,
         threshold=None,
-        loss_decode=dict(_delete_=True, type='mmseg.CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0)))
+        loss_decode=dict(
+            _delete_=True, type='mmseg.CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0, avg_non_ignore=True)))
 default_hooks = dict(checkpoint=dict(save_best='avss/mIoU'))
