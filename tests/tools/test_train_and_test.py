@@ -115,7 +115,7 @@ def test_out_that_cannot_be_written_is_known_before_the_test(trained, data, tmp_
     done = run_tool('test.py', trained / 'micro.py', trained / 'work' / 'epoch_2.pth', '--out', tmp_path,
                     data_root=data)
     assert done.returncode == 2
-    assert done.stdout == ''
+    assert 'System environment' not in done.stdout, 'no runner was built'
     assert done.stderr.strip().splitlines()[-1] == (
         f'error: --out {tmp_path} is a folder; name a file, e.g. {tmp_path}/results.json.')
     (tmp_path / 'file').write_text('')
