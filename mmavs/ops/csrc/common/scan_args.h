@@ -11,6 +11,8 @@ namespace mmavs {
 constexpr int64_t kChunk = 64;
 // Chunks that the backward pass handles before it adds up what the tasks have found for the same tokens.
 constexpr int64_t kSlabChunks = 16;
+// Channels whose gradients of B, C and the factor are added up first: sums do not depend on how wide the tasks are.
+constexpr int64_t kUnit = 64;
 
 // A tensor of (batch, scan, token, channel); the scan stride of shared tokens is 0.
 template <typename T>
@@ -55,11 +57,16 @@ struct BackwardArgs {
   Tokens<T> dB, dC;
   T* carry;   // (tasks, n, width): gradient of the state, handed from slab to slab
   T* params;  // (tasks, K or 1, n + 2 + R, width): gradients of A, D, bias and dt_weight
-  T* rows;    // (tasks, chunks of a slab, kChunk * (2n + padded rank)): gradients of B, C and the factor
+  T* rows;    // (B * sets, units, chunks of a slab, kChunk * (2n + padded rank)): gradients of B, C and the factor
   int64_t padded_rank;  // R rounded up to whole vectors
 
   // Values per token. A chunk holds B and C in pieces of 4, 2 or 1 states, each (tokens, states), then the factor.
   int64_t row_size() const { return 2 * scan.states + padded_rank; }
+  int64_t units() const { return (scan.channels + kUnit - 1) / kUnit; }
+  // Place in `rows` of the sums of a unit (counted over all sequences and sets) for a chunk of the slab.
+  T* sums_of(int64_t unit, int64_t chunk) const {
+    return rows + (unit * scan.slab_chunks() + chunk) * kChunk * row_size();
+  }
   int64_t param_rows() const { return scan.states + 2 + scan.rank; }
 };
 

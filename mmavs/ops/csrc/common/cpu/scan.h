@@ -68,34 +68,36 @@ const ScanKernel<T>& scan_kernel() {
   return pick<ScanKernel<T>>(generic::kFloatKernel, generic::kDoubleKernel);
 }
 
-// Channels of a task: whole cache lines of a token's row, fewer where there would be less than `wanted` tasks.
+// Channels of a task: the wider, the fewer times the rows of B and C are read; fewer where there would be less than `wanted`
+// tasks.
 template <typename T>
-int64_t task_width(const ScanArgs<T>& args, int64_t wanted) {
-  constexpr int64_t smallest = 16;  // the longest vector of floats
-  int64_t width = 128;
+int64_t task_width(const ScanArgs<T>& args, int64_t wanted, int64_t smallest) {
+  int64_t width = 256;
   while (width > smallest && args.batch * args.sets() * ((args.channels + width - 1) / width) < wanted) width /= 2;
-  return std::min(width, (args.channels + smallest - 1) / smallest * smallest);
+  constexpr int64_t whole = 16;  // the longest vector of floats
+  return std::min(width, (args.channels + whole - 1) / whole * whole);
 }
 
 template <typename T, typename Parallel>
 void scan_forward(ScanArgs<T>& args, int64_t threads, const Parallel& parallel) {
   const ScanKernel<T>& kernel = scan_kernel<T>();
-  args.width = task_width(args, 2 * threads);  // no sum goes over channels: any width gives the same
+  args.width = task_width(args, threads, 16);  // no sum goes over channels: any width gives the same
   parallel(args.tasks(), [&](int64_t first, int64_t last) { kernel.forward(args, first, last); });
 }
 
-// Width of the tasks and sizes of the buffers carry, params and rows; the width must not depend on the threads.
+// Width of the tasks, and sizes of the buffers carry, params and rows. Tasks are whole units, and sums over channels go unit
+// by unit: any width gives the same.
 template <typename T>
-std::vector<int64_t> plan_backward(BackwardArgs<T>& args) {
+std::vector<int64_t> plan_backward(BackwardArgs<T>& args, int64_t threads) {
   ScanArgs<T>& s = args.scan;
-  s.width = task_width(s, 8);
+  s.width = task_width(s, threads, kUnit);
   const int64_t lanes = scan_kernel<T>().lanes;
   args.padded_rank = (s.rank + lanes - 1) / lanes * lanes;
   return {s.tasks() * s.states * s.width, s.tasks() * (s.shared ? s.scans : 1) * args.param_rows() * s.width,
-          s.tasks() * s.slab_chunks() * kChunk * args.row_size()};
+          s.batch * s.sets() * args.units() * s.slab_chunks() * kChunk * args.row_size()};
 }
 
-// Sums over the channel groups of what the tasks found for the chunks of one slab, to their places in dB, dC, ddelta.
+// Sums over the units of what the tasks found for the chunks of one slab, to their places in dB, dC, ddelta.
 template <typename T>
 void merge_rows(const BackwardArgs<T>& args, int64_t scan, int64_t slab, int64_t first, int64_t last) {
   const ScanArgs<T>& s = args.scan;
@@ -105,10 +107,9 @@ void merge_rows(const BackwardArgs<T>& args, int64_t scan, int64_t slab, int64_t
   for (int64_t item = first; item < last; ++item) {
     const int64_t owner = item / chunks, chunk = item % chunks, batch = owner / s.sets();
     const int64_t k = s.shared ? scan : owner % s.sets(), start = (slab * kSlabChunks + chunk) * kChunk;
-    const T* part = args.rows + (owner * s.groups() * s.slab_chunks() + chunk) * size;
-    std::copy(part, part + size, sum.begin());
-    for (int64_t group = 1; group < s.groups(); ++group) {
-      part += s.slab_chunks() * size;
+    std::fill(sum.begin(), sum.end(), T(0));
+    for (int64_t unit = owner * args.units(); unit < (owner + 1) * args.units(); ++unit) {
+      const T* part = args.sums_of(unit, chunk);
       for (int64_t j = 0; j < size; ++j) sum[j] += part[j];
     }
     const T *B = sum.data(), *C = B + kChunk * n, *factor = C + kChunk * n;

@@ -2,23 +2,26 @@
 // state is carried from chunk to chunk, and from slab to slab through memory.
 #pragma once
 
+#include <initializer_list>
+
+#include "chunk_tiles.h"
 #include "scan_sums.h"
-#include "scan_tile.h"
 
 namespace mmavs {
 namespace MMAVS_ISA {
 
-// Tiles of one block of channels over a chunk.
+// Tiles of one block of channels over a chunk. u, dy and dinput, which becomes the gradient of u, belong to ChunkTiles.
 template <typename T>
 struct BackwardTiles {
-  T *u, *step, *input, *slope, *dy, *dstep, *dinput;
+  T *u, *dy, *dinput;
+  T *step, *input, *slope, *dstep;
   T *decays, *states;  // of up to four states: (count, N, V) and (count + 1, N, V)
 
   static constexpr int64_t kTile = kChunk * kLanes<T>;
-  static int64_t size() { return 7 * kTile + 4 * kTile + 4 * (kTile + kLanes<T>); }
+  static int64_t size() { return 4 * kTile + 4 * kTile + 4 * (kTile + kLanes<T>); }
   explicit BackwardTiles(Arena<T>& arena)
-      : u(arena.take(kTile)), step(arena.take(kTile)), input(arena.take(kTile)), slope(arena.take(kTile)),
-        dy(arena.take(kTile)), dstep(arena.take(kTile)), dinput(arena.take(kTile)), decays(arena.take(4 * kTile)),
+      : u(nullptr), dy(nullptr), dinput(nullptr), step(arena.take(kTile)), input(arena.take(kTile)),
+        slope(arena.take(kTile)), dstep(arena.take(kTile)), decays(arena.take(4 * kTile)),
         states(arena.take(4 * (kTile + kLanes<T>))) {}
 };
 
@@ -137,51 +140,53 @@ void backward_finish(const BackwardTiles<T>& tiles, const T* skip, T* dskip, T* 
   store(dbias, bias_sum);
 }
 
-// Everything a task needs for one of its scans.
+// Everything a task needs for one of its scans. Two sets of tiles take turns, as in the forward scan.
 template <typename T>
 struct BackwardTask {
   TaskParams<T> params;
   ChunkRows<T> rows;
   BackwardTiles<T> tiles;
+  ChunkTiles<T> u[2], dy[2], du[2];
   T* weight;      // (width, R rounded up): as given, a row per channel
   T* checkpoint;  // (n, V): of a block that is no whole vector
 
   static int64_t size(const BackwardArgs<T>& args) {
     const ScanArgs<T>& s = args.scan;
-    return TaskParams<T>::size(s) + ChunkRows<T>::size(s) + BackwardTiles<T>::size() + s.width * args.padded_rank +
-           s.states * kLanes<T>;
+    return TaskParams<T>::size(s) + ChunkRows<T>::size(s) + BackwardTiles<T>::size() + 6 * ChunkTiles<T>::size(s) +
+           s.width * args.padded_rank + s.states * kLanes<T>;
   }
   BackwardTask(const BackwardArgs<T>& args, Arena<T>& arena)
       : params(args.scan, arena), rows(args.scan, arena), tiles(arena),
         weight(arena.take(args.scan.width * args.padded_rank)),
-        checkpoint(arena.take(args.scan.states * kLanes<T>)) {}
+        checkpoint(arena.take(args.scan.states * kLanes<T>)) {
+    for (ChunkTiles<T>* chunk : {&u[0], &u[1], &dy[0], &dy[1], &du[0], &du[1]}) {
+      chunk->data = arena.take(ChunkTiles<T>::size(args.scan));
+    }
+  }
+
+  void load(const BackwardArgs<T>& args, int64_t scan, int64_t channel) {
+    const ScanArgs<T>& s = args.scan;
+    params.load(s, scan, channel);
+    zero(weight, s.width * args.padded_rank);
+    for (int64_t c = 0; c < TaskParams<T>::channels_of(s, channel); ++c)
+      for (int64_t r = 0; r < s.rank; ++r)
+        weight[c * args.padded_rank + r] = s.dt_weight[(scan * s.channels + channel + c) * s.rank + r];
+  }
 };
 
 template <typename T>
 void backward_block(const BackwardArgs<T>& args, BackwardTask<T>& task, int64_t batch, int64_t scan, int64_t channel,
-                    int block, const Chunk& chunk, const Chunk& next, int64_t number, bool wanted, bool add,
-                    const TokenSums<T>& sums, T* carry, T* dparams) {
+                    int block, const Chunk& chunk, int64_t number, bool wanted, const TokenSums<T>& sums, T* carry,
+                    T* dparams) {
   constexpr int V = kLanes<T>;
   const ScanArgs<T>& s = args.scan;
   const int64_t n = s.states, first = channel + block * V, row = batch * s.scans + scan;
   const int lanes = TaskParams<T>::lanes_of(s, channel, block), count = chunk.count;
-  const BackwardTiles<T>& tiles = task.tiles;
-  load_tile(tiles.u, rows_of(s.u, batch, scan) + first * s.u.channel, s.u, chunk, lanes);
-  load_steps(tiles.step, s, task.rows, task.params, block, batch, scan, first, chunk, next, lanes);
-  const T* dout = rows_of(args.dout, batch, scan) + first * args.dout.channel;
-  prefetch_tile(rows_of(s.u, batch, scan) + first * s.u.channel, s.u, next);
-  if (s.y_len == s.length) {
-    load_tile(tiles.dy, dout, args.dout, chunk, lanes);
-    prefetch_tile(dout, args.dout, next);
-  } else {
-    zero(tiles.dy, count * V);
-    for (int i = 0; i < count; ++i) {
-      const int64_t position = chunk.position(i) - s.y_start;
-      if (position < 0 || position >= s.y_len) continue;
-      const T* source = dout + position * args.dout.token;
-      for (int c = 0; c < lanes; ++c) tiles.dy[i * V + c] = source[c * args.dout.channel];
-    }
-  }
+  BackwardTiles<T>& tiles = task.tiles;
+  tiles.u = task.u[number % 2].tile(block);
+  tiles.dy = task.dy[number % 2].tile(block);
+  tiles.dinput = task.du[number % 2].tile(block);
+  load_steps(tiles.step, s, task.rows, task.params, block, batch, scan, first, chunk, lanes);
   backward_prepare(tiles, task.params.bias + block * V, s.softplus, count);
 
   const T* saved = s.checkpoints + (row * s.chunks() + number) * n * s.channels + first;
@@ -201,9 +206,6 @@ void backward_block(const BackwardArgs<T>& args, BackwardTask<T>& task, int64_t 
   if (j < n) backward_group<T, 1>(tiles, decay, task.rows, sums, j, n, saved, stride, carry, dparams, wanted, count);
 
   backward_finish(tiles, task.params.skip + block * V, dparams + n * V, dparams + (n + 1) * V, count);
-  T* du = args.du.data + batch * args.du.batch + scan * args.du.scan + first * args.du.channel;
-  store_tile(tiles.dinput, du, args.du, chunk, lanes, add, 0, s.length);
-  prefetch_tile<T>(du, args.du, next);
   if (s.rank) {
     backward_factor(tiles.dstep, task.rows.factor, task.weight + block * V * args.padded_rank,
                     args.padded_rank, s.rank, sums.factor, dparams + (n + 2) * V, count, lanes);
@@ -218,33 +220,44 @@ void backward_scan(const BackwardArgs<T>& args, BackwardTask<T>& task, int64_t n
                    int64_t channel, int64_t slab, T* dparams) {
   constexpr int V = kLanes<T>;
   const ScanArgs<T>& s = args.scan;
-  const int64_t n = s.states, padded = args.padded_rank;
-  const int64_t last = (slab + 1) * kSlabChunks < s.chunks() ? (slab + 1) * kSlabChunks : s.chunks();
+  const int64_t n = s.states, begin = slab * kSlabChunks, y_end = s.y_start + s.y_len;
+  const int64_t end = begin + kSlabChunks < s.chunks() ? begin + kSlabChunks : s.chunks();
+  const int64_t unit = (number / s.groups()) * args.units() + channel / kUnit;
   T* carry = args.carry + number * n * s.width;
-  task.params.load(s, scan, channel);
-  zero(task.weight, s.width * padded);
-  const int64_t left = s.channels - channel, width = left < s.width ? left : s.width;
-  for (int64_t c = 0; c < width; ++c)
-    for (int64_t r = 0; r < s.rank; ++r)
-      task.weight[c * padded + r] = s.dt_weight[(scan * s.channels + channel + c) * s.rank + r];
+  task.load(args, scan, channel);
   if (slab == s.slabs() - 1) {
     zero(carry, n * s.width);
     zero(dparams, args.param_rows() * s.width);
   }
-  for (int64_t c = last - 1; c >= slab * kSlabChunks; --c) {
-    const Chunk chunk = make_chunk(s, scan, c);
+  const int blocks = task.params.blocks, channels = TaskParams<T>::channels_of(s, channel);
+  const T* u = rows_of(s.u, batch, scan) + channel * s.u.channel;
+  const T* dout = rows_of(args.dout, batch, scan) + channel * args.dout.channel;
+  T* du = args.du.data + batch * args.du.batch + scan * args.du.scan + channel * args.du.channel;
+  const auto read = [&](int64_t c, const Chunk& chunk, int part) {
+    load_part(task.u[c % 2], u, s.u, chunk, channels, 0, s.length, part, blocks);
+    load_part(task.dy[c % 2], dout, args.dout, chunk, channels, s.y_start, y_end, part, blocks);
+  };
+  const auto write = [&](int64_t c, int part) {
+    store_part(task.du[c % 2], du, args.du, make_chunk(s, scan, c), channels, s.shared && scan > 0, 0, s.length, part,
+               blocks);
+  };
+  for (int part = 0; part < blocks; ++part) read(end - 1, make_chunk(s, scan, end - 1), part);
+  for (int64_t c = end - 1; c >= begin; --c) {
+    const Chunk chunk = make_chunk(s, scan, c), next = make_chunk(s, scan, c > 0 ? c - 1 : c);
     const bool wanted = any_wanted(s, chunk);
-    const Chunk next = make_chunk(s, scan, c > 0 ? c - 1 : c);
     task.rows.load(s, batch, scan, chunk);
     task.rows.prefetch(s, batch, scan, next);
-    T* found = args.rows + (number * s.slab_chunks() + c - slab * kSlabChunks) * kChunk * args.row_size();
-    const TokenSums<T> sums = {found, found + kChunk * n, found + 2 * kChunk * n};
-    zero(found, kChunk * args.row_size());
-    for (int b = 0; b < task.params.blocks; ++b) {
-      backward_block(args, task, batch, scan, channel, b, chunk, next, c, wanted, s.shared && scan > 0, sums,
-                     carry + b * n * V, dparams + b * args.param_rows() * V);
+    for (int b = 0; b < blocks; ++b) {
+      if (c > begin) read(c - 1, next, b);
+      if (c + 1 < end) write(c + 1, b);
+      T* found = args.sums_of(unit + b * V / kUnit, c - begin);
+      if (b * V % kUnit == 0) zero(found, kChunk * args.row_size());
+      backward_block(args, task, batch, scan, channel, b, chunk, c, wanted,
+                     {found, found + kChunk * n, found + 2 * kChunk * n}, carry + b * n * V,
+                     dparams + b * args.param_rows() * V);
     }
   }
+  for (int part = 0; part < blocks; ++part) write(begin, part);
 }
 
 // One slab of one scan (of all scans if they do not share their tokens) for a range of tasks; slabs go backwards.

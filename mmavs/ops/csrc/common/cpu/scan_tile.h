@@ -91,11 +91,6 @@ void prefetch_rows(P* source, int64_t token_stride, const Chunk& chunk, int64_t 
   }
 }
 
-template <typename T, typename X>
-void prefetch_tile(const T* source, const X& x, const Chunk& chunk) {
-  if (x.channel == 1) prefetch_rows(source, x.token, chunk, kBytes);
-}
-
 // Tile of one vector of channels per token; lanes beyond the last channel are zero.
 template <typename T>
 void load_tile(T* tile, const T* source, const Tokens<const T>& x, const Chunk& chunk, int lanes) {
@@ -186,8 +181,7 @@ struct TaskParams {
 
   void load(const ScanArgs<T>& args, int64_t scan, int64_t channel) {
     constexpr int V = kLanes<T>;
-    const int64_t left = args.channels - channel, width = left < args.width ? left : args.width;
-    blocks = int((width + V - 1) / V);
+    blocks = (channels_of(args, channel) + V - 1) / V;
     for (int b = 0; b < blocks; ++b) {
       const int lanes = lanes_of(args, channel, b);
       const int64_t row = scan * args.channels + channel + b * V;
@@ -201,6 +195,9 @@ struct TaskParams {
       }
       if (args.rank) pack_columns(weight + b * V * args.rank, args.dt_weight + row * args.rank, args.rank, lanes, T(1));
     }
+  }
+  static int channels_of(const ScanArgs<T>& args, int64_t channel) {
+    return int(args.channels - channel < args.width ? args.channels - channel : args.width);
   }
   static int lanes_of(const ScanArgs<T>& args, int64_t channel, int block) {
     const int64_t left = args.channels - channel - block * kLanes<T>;
@@ -237,13 +234,12 @@ struct ChunkRows {
 // Step sizes before bias and softplus of one block.
 template <typename T>
 void load_steps(T* tile, const ScanArgs<T>& args, const ChunkRows<T>& rows, const TaskParams<T>& params, int block,
-                int64_t batch, int64_t scan, int64_t channel, const Chunk& chunk, const Chunk& next, int lanes) {
+                int64_t batch, int64_t scan, int64_t channel, const Chunk& chunk, int lanes) {
   if (args.rank) {
     expand_factor(tile, rows.factor, params.weight + block * kLanes<T> * args.rank, args.rank, chunk.count);
   } else {
     const T* source = rows_of(args.delta, batch, scan) + channel * args.delta.channel;
     load_tile(tile, source, args.delta, chunk, lanes);
-    prefetch_tile(source, args.delta, next);
   }
 }
 

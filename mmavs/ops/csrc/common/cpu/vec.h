@@ -139,36 +139,29 @@ MMAVS_INLINE void add_lane_sums(const T* vectors, T* sums) {
     sums[i] += sum;
   }
 }
-#if defined(__AVX512F__)
-MMAVS_INLINE __m512 fold_halves(__m512 a, __m512 b) {
-  return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xEE));
-}
-MMAVS_INLINE __m512 fold_quarters(__m512 a, __m512 b) {
-  return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xDD));
+#if defined(__AVX2__)
+// The same from eight vectors of eight lanes: halves, then quarters, then neighbours are added.
+MMAVS_INLINE void add_lane_sums_of_eight(const __m256 (&v)[8], float* sums) {
+  __m256 q[4];
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    q[i] = _mm256_add_ps(_mm256_blend_ps(v[i], v[i + 4], 0xF0), _mm256_permute2f128_ps(v[i], v[i + 4], 0x21));
+  }
+  const __m256 a = _mm256_add_ps(_mm256_unpacklo_ps(q[0], q[1]), _mm256_unpackhi_ps(q[0], q[1]));
+  const __m256 b = _mm256_add_ps(_mm256_unpacklo_ps(q[2], q[3]), _mm256_unpackhi_ps(q[2], q[3]));
+  const __m256 s = _mm256_add_ps(_mm256_shuffle_ps(a, b, 0x44), _mm256_shuffle_ps(a, b, 0xEE));
+  _mm256_storeu_ps(sums, _mm256_add_ps(_mm256_loadu_ps(sums), s));
 }
 template <>
 MMAVS_INLINE void add_lane_sums<float>(const float* vectors, float* sums) {
-  __m512 v[8];
-#pragma GCC unroll 8
-  for (int i = 0; i < 8; ++i) v[i] = _mm512_loadu_ps(vectors + 16 * i);
-  const __m512 a = fold_quarters(fold_halves(v[0], v[1]), fold_halves(v[2], v[3]));
-  const __m512 b = fold_quarters(fold_halves(v[4], v[5]), fold_halves(v[6], v[7]));
-  __m512 s = _mm512_add_ps(_mm512_shuffle_ps(a, b, 0x44), _mm512_shuffle_ps(a, b, 0xEE));
-  s = _mm512_add_ps(s, _mm512_permute_ps(s, 0xB1));
-  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 2, 6, 10, 14, 0, 0, 0, 0, 0, 0, 0, 0);
-  const __m256 eight = _mm512_castps512_ps256(_mm512_permutexvar_ps(order, s));
-  _mm256_storeu_ps(sums, _mm256_add_ps(_mm256_loadu_ps(sums), eight));
-}
-#elif defined(__AVX2__)
-template <>
-MMAVS_INLINE void add_lane_sums<float>(const float* vectors, float* sums) {
+  constexpr int V = kLanes<float>;
   __m256 v[8];
 #pragma GCC unroll 8
-  for (int i = 0; i < 8; ++i) v[i] = _mm256_loadu_ps(vectors + 8 * i);
-  const __m256 a = _mm256_hadd_ps(_mm256_hadd_ps(v[0], v[1]), _mm256_hadd_ps(v[2], v[3]));
-  const __m256 b = _mm256_hadd_ps(_mm256_hadd_ps(v[4], v[5]), _mm256_hadd_ps(v[6], v[7]));
-  const __m256 eight = _mm256_add_ps(_mm256_permute2f128_ps(a, b, 0x20), _mm256_permute2f128_ps(a, b, 0x31));
-  _mm256_storeu_ps(sums, _mm256_add_ps(_mm256_loadu_ps(sums), eight));
+  for (int i = 0; i < 8; ++i) {
+    v[i] = _mm256_loadu_ps(vectors + i * V);
+    if (V == 16) v[i] = _mm256_add_ps(v[i], _mm256_loadu_ps(vectors + i * V + 8));
+  }
+  add_lane_sums_of_eight(v, sums);
 }
 #endif
 

@@ -64,7 +64,7 @@ Gradients backward(const Inputs& in, const Tensor& dout_, const Tensor& states_,
     args.ddelta = in.view<T>(out.ddelta, out.ddelta.mutable_data_ptr<T>());
     args.dB = in.view<T>(out.dB, out.dB.mutable_data_ptr<T>());
     args.dC = in.view<T>(out.dC, out.dC.mutable_data_ptr<T>());
-    const auto sizes = plan_backward(args);
+    const auto sizes = plan_backward(args, at::get_num_threads());
     const Tensor carry = empty(in.u, {sizes[0]}), params = empty(in.u, {sizes[1]}), rows = empty(in.u, {sizes[2]});
     args.carry = carry.mutable_data_ptr<T>(), args.params = params.mutable_data_ptr<T>();
     args.rows = rows.mutable_data_ptr<T>();
