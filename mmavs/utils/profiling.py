@@ -2,8 +2,9 @@
 
 import contextlib
 import gc
+import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,18 @@ class Case:
     options: tuple[tuple[str, Any], ...] = ()
 
 
+@contextlib.contextmanager
+def quiet_logs() -> Iterator[None]:
+    """Keep what libraries log at level INFO out of the output while the context is open."""
+    before = logging.root.manager.disable
+    logging.disable(max(before, logging.INFO))
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+@quiet_logs()
 def measure(case: Case) -> dict[str, Any]:
     """Build the model of a case, count its FLOPs, and time it.
 
@@ -52,7 +65,8 @@ def measure(case: Case) -> dict[str, Any]:
         The fields of ``case`` without ``options``, and: parameters; gflops of one clip (of the published
         form, see :func:`published_form`); peak_memory_mib (CUDA: the
         allocator's peak, weights included; CPU: growth of the process's resident memory from before the model was
-        built, None where the system does not tell); seconds of the fastest batch; clips_per_s; frames_per_s.
+        built, None where the system does not tell; too small where the process has freed memory of an earlier case,
+        which the model then takes up); seconds of the fastest batch; clips_per_s; frames_per_s.
     """
     from mmengine.config import Config
     cfg = Config.fromfile(case.config)

@@ -20,10 +20,26 @@ def test_every_combination_is_measured_and_written(small_config, tmp_path, capsy
         assert result['clips_per_s'] == pytest.approx(1 / result['seconds'])
         assert result['frames_per_s'] == pytest.approx(result['frames'] / result['seconds'])
         assert result['parameters'] == results[0]['parameters']
-    assert Image.open(out / 'benchmark.png').size == (1800, 540)
+        # What earlier cases freed would count as the next one's: neither in the table nor in the plot.
+        assert result['peak_memory_mib'] is None
+    assert Image.open(out / 'benchmark.png').size == (1200, 540)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ['config', 'size', 'T', 'GFLOPs', 'parameters', 'peak', 'MiB', 'clips/s', 'frames/s']
+    assert lines[0].split() == ['config', 'size', 'T', 'GFLOPs', 'parameters', 'clips/s', 'frames/s']
     assert lines[4].split()[:3] == ['small', '96x96', '2']
+
+
+def test_fresh_processes_give_memory_and_a_table_of_nothing_else(small_config, tmp_path, monkeypatch, capfd):
+    # With this variable mmengine logs a line for each config that is read.
+    monkeypatch.setenv('MMAVS_DATA_ROOT', str(tmp_path))
+    assert tool.main([small_config, '--shapes', '64', '96', '--frames', '1', '--repeats', '1', '--device', 'cpu',
+                      '--out', str(tmp_path)]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ['config', 'small', 'small', 'Wrote']
+    assert lines[0].split() == ['config', 'size', 'T', 'GFLOPs', 'parameters', 'peak', 'MiB', 'clips/s', 'frames/s']
+    memory = [result['peak_memory_mib'] for result in json.loads((tmp_path / 'benchmark.json').read_text())]
+    assert 0 < memory[0] < 4096
+    assert lines[1].split()[5] == f'{memory[0]:.0f}'
+    assert Image.open(tmp_path / 'benchmark.png').size == (1800, 540)
 
 
 def test_a_case_that_fails_does_not_end_the_sweep(small_config, tmp_path, capsys):
@@ -39,7 +55,7 @@ def test_a_case_that_fails_does_not_end_the_sweep(small_config, tmp_path, capsys
 def test_unknown_numbers_are_a_dash():
     result = dict(config='a/b.py', height=32, width=48, frames=5, gflops=1.26, parameters=1234567,
                   peak_memory_mib=None, clips_per_s=0.5, frames_per_s=2.5)
-    assert tool.format_result(result) == ['b', '32x48', '5', '1.3', '1,234,567', '-', '0.500', '2.50']
+    assert tool.format_result(tool.COLUMNS, result) == ['b', '32x48', '5', '1.3', '1,234,567', '-', '0.500', '2.50']
 
 
 @pytest.mark.parametrize(('arguments', 'message'), [

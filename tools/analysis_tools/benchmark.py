@@ -9,18 +9,31 @@ Example:
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from mmengine.config import DictAction
 
 from mmavs.utils.profiling import Case, measure
 
-COLUMNS = (('config', 'config', '{}'), ('size', 'size', '{}'), ('frames', 'T', '{}'), ('gflops', 'GFLOPs', '{:.1f}'),
-           ('parameters', 'parameters', '{:,}'), ('peak_memory_mib', 'peak MiB', '{:.0f}'),
-           ('clips_per_s', 'clips/s', '{:.3f}'), ('frames_per_s', 'frames/s', '{:.2f}'))
+
+class Column(NamedTuple):
+    """A column of the table: key of the result, header, format and width in characters."""
+
+    key: str
+    header: str
+    form: str
+    width: int
+
+
+COLUMNS = (Column('config', 'config', '{}', 22), Column('size', 'size', '{}', 10), Column('frames', 'T', '{}', 4),
+           Column('gflops', 'GFLOPs', '{:.1f}', 10), Column('parameters', 'parameters', '{:,}', 13),
+           Column('peak_memory_mib', 'peak MiB', '{:.0f}', 10), Column('clips_per_s', 'clips/s', '{:.3f}', 9),
+           Column('frames_per_s', 'frames/s', '{:.2f}', 10))
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -38,7 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
                         help='train: forward and backward (default: infer)')
     parser.add_argument('--out', metavar='DIR', help='folder for benchmark.json and benchmark.png')
     parser.add_argument('--same-process', action='store_true',
-                        help='do not start a fresh process per case: quicker, but memory of earlier cases may hide')
+                        help='do not start a fresh process per case: quicker, but on a CPU memory cannot be told then')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
                         help='override entries of every config')
     return parser
@@ -60,7 +73,10 @@ def main(argv: list[str] | None = None) -> int:
     cases = [Case(config, shape, shape, frames, args.clips, args.device, args.repeats, args.mode,
                   tuple((args.cfg_options or {}).items()))
              for config in args.configs for frames in args.frames for shape in args.shapes]
-    print(format_line([header for _, header, _ in COLUMNS]))
+    # On a CPU, memory that an earlier case has freed stays with the process and hides what the next one takes.
+    with_memory = not args.same_process or args.device.startswith('cuda')
+    columns = [column for column in COLUMNS if with_memory or column.key != 'peak_memory_mib']
+    print(format_line(columns, [column.header for column in columns]))
     results, failures = [], 0
     for case in cases:
         try:
@@ -71,18 +87,23 @@ def main(argv: list[str] | None = None) -> int:
                   f'{type(error).__name__}: {str(error).splitlines()[0] if str(error) else "no message"}',
                   file=sys.stderr)
             continue
-        results.append(result)
-        print(format_line(format_result(result)), flush=True)
+        results.append(result if with_memory else dict(result, peak_memory_mib=None))
+        print(format_line(columns, format_result(columns, result)), flush=True)
+    report(results, args.out)
+    return 1 if failures else 0
+
+
+def report(results: list[dict], out: str | None) -> None:
+    """Say what the GFLOPs leave out, and write the results to the folder ``out``, if there is one."""
     missing = sorted({name for result in results for name in result['uncounted_kernels']})
     if missing:
         print(f'GFLOPs leave out {", ".join(missing)}: no formula is registered.')
-    if args.out and results:
-        folder = Path(args.out)
+    if out and results:
+        folder = Path(out)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / 'benchmark.json').write_text(json.dumps(results, indent=2))
         plot(results, folder / 'benchmark.png')
         print(f'Wrote {folder / "benchmark.json"} and benchmark.png.')
-    return 1 if failures else 0
 
 
 def measure_in_fresh_process(case: Case) -> dict:
@@ -91,36 +112,36 @@ def measure_in_fresh_process(case: Case) -> dict:
         return pool.submit(measure, case).result()
 
 
-def format_result(result: dict) -> list[str]:
+def format_result(columns: Sequence[Column], result: dict) -> list[str]:
     """The cells of one line of the table; '-' where a number is not known."""
     cells = dict(result, config=Path(result['config']).stem, size=f'{result["height"]}x{result["width"]}')
-    return ['-' if cells[key] is None else form.format(cells[key]) for key, _, form in COLUMNS]
+    return ['-' if cells[column.key] is None else column.form.format(cells[column.key]) for column in columns]
 
 
-def format_line(cells: list[str]) -> str:
-    """One line of the table."""
-    widths = (22, 10, 4, 10, 13, 10, 9, 10)
-    return ''.join(cell.ljust(width) if index == 0 else cell.rjust(width)
-                   for index, (cell, width) in enumerate(zip(cells, widths, strict=True)))
+def format_line(columns: Sequence[Column], cells: Sequence[str]) -> str:
+    """One line of the table: the first cell begins its column, the others end theirs."""
+    return ''.join(cell.ljust(column.width) if index == 0 else cell.rjust(column.width)
+                   for index, (column, cell) in enumerate(zip(columns, cells, strict=True)))
 
 
 def plot(results: list[dict], path: Path) -> None:
-    """GFLOPs, memory and speed over the input size, a line per config and clip length."""
+    """GFLOPs, memory (where it is known) and speed over the input size, a line per config and clip length."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
-    panels = (('gflops', 'GFLOPs per clip'), ('peak_memory_mib', 'peak memory (MiB)'), ('frames_per_s', 'frames per s'))
-    figure = Figure(figsize=(12, 3.6), layout='constrained')
+    panels = [(key, label) for key, label in (('gflops', 'GFLOPs per clip'), ('peak_memory_mib', 'peak memory (MiB)'),
+                                              ('frames_per_s', 'frames per s'))
+              if any(result[key] is not None for result in results)]
+    figure = Figure(figsize=(4 * len(panels), 3.6), layout='constrained')
     FigureCanvasAgg(figure)
     for index, (key, label) in enumerate(panels):
         axes = figure.add_subplot(1, len(panels), index + 1)
         for config, frames in dict.fromkeys((r['config'], r['frames']) for r in results):
-            line = [(r['height'], r[key]) for r in results if (r['config'], r['frames']) == (config, frames)]
-            line = sorted((x, y) for x, y in line if y is not None)
+            line = sorted((r['height'], r[key]) for r in results
+                          if (r['config'], r['frames']) == (config, frames) and r[key] is not None)
             axes.plot(*zip(*line, strict=True) if line else ((), ()), marker='o',
                       label=f'{Path(config).stem}, T = {frames}')
-        highest = max((r[key] or 0 for r in results), default=0)
-        axes.set(xlabel='input size (pixels)', title=label, ylim=(0, 1.08 * highest or 1),
-                 xticks=sorted({r['height'] for r in results}))
+        axes.set(xlabel='input size (pixels)', title=label, xticks=sorted({r['height'] for r in results}))
+        axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
         axes.spines[['top', 'right']].set_visible(False)
     figure.axes[0].legend(frameon=False, fontsize=9)
