@@ -154,7 +154,7 @@ def test_several_metrics_are_compared_one_by_one(tmp_path):
     ({}, dict(video_id='other'), 'have no clip in common'),
 ])
 def test_results_that_cannot_be_compared(tmp_path, settings, changes, message):
-    clips = binary_clips(num_clips=1)
+    clips = [binary_clips(num_clips=1)[0] | dict(logits=torch.zeros(5, 4, 4))]
     a = write(tmp_path / 'a.json', report(clips))
     b = write(tmp_path / 'b.json', report([clips[0] | changes], **settings))
     with pytest.raises(ValueError, match=message):

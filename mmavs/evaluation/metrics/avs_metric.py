@@ -29,8 +29,9 @@ class AVSMetric(ClipMetric):
     - ``avs/silent_clean``: share of silent frames where no pixel is predicted.
 
     A sample needs ``gt_sem_seg`` (0, 1, 255 = no label), ``pred_scores`` (probability of sounding, at the mask's size),
-    both (T, H, W), and ``video_id``; ``sample_idx``, ``category`` and, for ``eval_size``, ``seg_logits`` (T, h, w) are
-    used where present. Frames without any label are not counted.
+    both (T, H, W), and ``video_id``; for ``eval_size`` also ``seg_logits``, the network's logits at its own size
+    (T, h, w), so that nothing is resized twice. ``sample_idx`` and ``category`` are used where present. Frames without
+    any label are not counted.
 
     Args:
         preset: How frames and clips are pooled: ``'avsbench'`` (default), ``'avsegformer'``, ``'selm'``, ``'combo'``,

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -35,17 +34,21 @@ def resize_scores(scores: Tensor, logits: Tensor | None, size: tuple[int, int]) 
 
     Args:
         scores: Probabilities at the ground truth's size. Shape (T, H, W).
-        logits: The network's logits at its own size, if the sample has them: then nothing is resized twice. Shape
-            (T, h, w). None: the logits are recovered from ``scores``.
+        logits: The network's logits at its own size. Shape (T, h, w). None, only where ``scores`` have the size.
         size: (height, width).
 
     Returns:
         Shape (T, height, width), float32.
+
+    Raises:
+        ValueError: If there are no logits and ``scores`` have another size. They were resized once already, and
+            smoothed by it: what a second time makes of them can be 10 points from the score of the logits.
     """
     if logits is None:
         if scores.shape[1:] == size:
             return scores.float()
-        logits = torch.logit(scores.double(), eps=1e-7)
+        raise ValueError(f'eval_size={size} needs the logits of the network in seg_logits, which AVSegmentor writes, '
+                         f'but the sample has only pred_scores of {tuple(scores.shape[1:])}.')
     resized = F.interpolate(logits.float()[:, None], size=size, mode='bilinear', align_corners=False)
     return resized[:, 0].sigmoid()
 

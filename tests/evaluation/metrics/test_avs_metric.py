@@ -196,21 +196,17 @@ def test_eval_size(gt_interp):
     assert scores['avs/F'] == pytest.approx(f, abs=1e-6)
 
 
-def test_eval_size_without_logits_recovers_them():
-    logits = torch.randn(2, 8, 8).double()
-    target = (torch.rand(2, 8, 8) < 0.5).to(torch.uint8)
-    with_logits = dict(video_id='a', scores=logits.sigmoid(), target=target, logits=logits.float())
-    without = {key: value for key, value in with_logits.items() if key != 'logits'}
-    metric = dict(eval_size=16)
-    assert evaluate(AVSMetric(**metric), [without]) == pytest.approx(
-        evaluate(AVSMetric(**metric), [with_logits]), nan_ok=True)
-    saturated = without | dict(scores=target.float())
-    assert evaluate(AVSMetric(eval_size=8), [saturated])['avs/J'] == pytest.approx(100)
+def test_eval_size_without_logits():
+    clip = binary_clips()[0]
+    with pytest.raises(ValueError, match=r'clip clip_00: eval_size=\(16, 16\) needs the logits of the network'):
+        evaluate(AVSMetric(eval_size=16), [clip])
+    same = evaluate(AVSMetric(eval_size=(12, 10)), [clip])
+    assert same == pytest.approx(evaluate(AVSMetric(), [clip]), nan_ok=True)
 
 
 def test_soft_masks_need_full_labels():
     clip = binary_clips()[0]
-    clip['target'][0, 0, 0] = 255
+    clip['target'][0, 0, 0], clip['logits'] = 255, torch.zeros(5, 4, 4)
     with pytest.raises(ValueError, match=r'clip clip_00: .*cannot resize a mask in which some pixels have no label'):
         evaluate(AVSMetric(eval_size=16, gt_interp='bilinear_soft'), [clip])
 
