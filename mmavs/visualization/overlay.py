@@ -49,14 +49,19 @@ def overlay(frame: np.ndarray, mask: np.ndarray, palette: np.ndarray | list | tu
         mask = np.minimum(mask, 1)
     elif highest >= len(palette):
         raise ValueError(f'mask holds class {highest}, but the palette has {len(palette)} colours.')
+    result = frame.copy()
+    if highest == 0:
+        return result
+    window = _window(mask, outline)
+    shown, mask = result[window], mask[window]
     table = np.zeros((256, 1, 3), np.uint8)
     table[:len(palette), 0] = palette[:256]
     # OpenCV's look-up and masked copy: at 1080p several times as fast as indexing with NumPy.
-    colours, result = cv2.LUT(cv2.merge([mask] * 3), table), frame.copy()
-    cv2.copyTo(cv2.addWeighted(frame, 1 - alpha, colours, alpha, 0), mask, result)
+    colours = cv2.LUT(cv2.merge([mask] * 3), table)
+    cv2.copyTo(cv2.addWeighted(shown, 1 - alpha, colours, alpha, 0), mask, shown)
     if outline:
         border = (mask != 0) & region_borders(mask, outline)
-        result[border] = colours[border] if outline_colour is None else outline_colour
+        _fill(shown, border, colours if outline_colour is None else outline_colour)
     return result
 
 
@@ -74,14 +79,13 @@ def outline_regions(picture: np.ndarray, mask: np.ndarray, width: int) -> None:
     if mask.shape != picture.shape[:2]:
         raise ValueError(f'mask has shape {mask.shape}, the picture {picture.shape[:2]}; they must be equal.')
     mask = _drawn_classes(mask)
-    left, top, across, down = cv2.boundingRect(mask)
-    if not across:
+    if not mask.any():
         return
     dark = max(1, width // 2)
-    window = np.s_[max(0, top - dark):top + down + dark, max(0, left - dark):left + across + dark]
+    window = _window(mask, width)
     picture, mask = picture[window], mask[window]
-    picture[(mask == 0) & (cv2.dilate(mask, _square(dark)) != 0)] = DARK_LINE
-    picture[(mask != 0) & region_borders(mask, width)] = LIGHT_LINE
+    _fill(picture, (mask == 0) & (cv2.dilate(mask, _square(dark)) != 0), DARK_LINE)
+    _fill(picture, (mask != 0) & region_borders(mask, width), LIGHT_LINE)
 
 
 def error_map(frame: np.ndarray, truth: np.ndarray, prediction: np.ndarray, alpha: float = 0.75) -> np.ndarray:
@@ -159,6 +163,19 @@ def fit_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def _drawn_classes(mask: np.ndarray) -> np.ndarray:
     """The mask with 0 where there is no label either."""
     return mask * (mask != IGNORE_INDEX)
+
+
+def _window(mask: np.ndarray, margin: int) -> tuple[slice, slice]:
+    """Rows and columns around all that is not 0, with a margin in pixels where the picture has one."""
+    left, top, across, down = cv2.boundingRect(mask)
+    return np.s_[max(0, top - margin):top + down + margin, max(0, left - margin):left + across + margin]
+
+
+def _fill(picture: np.ndarray, where: np.ndarray, colours: np.ndarray | tuple[int, int, int]) -> None:
+    """Set the pixels that are True in ``where``, in place: what ``picture[where] = ...`` does, but faster."""
+    if np.ndim(colours) == 1:
+        colours = cv2.merge([np.full(where.shape, value, np.uint8) for value in colours])
+    cv2.copyTo(colours, where.view(np.uint8), picture)
 
 
 def _square(reach: int) -> np.ndarray:
