@@ -15,10 +15,10 @@ from mmavs.utils.skipped_clips import record_skip
 
 from .avsbench_layouts import FOLDERS, LISTERS, SPLITS, find_folder, read_class_names, source_video
 from .errors import ClipDataError, DataFileError
+from .sound_donors import SOUNDS, SUBSETS_WITH_CATEGORIES, find_donor
 from .transforms import LoadClipFrames, LoadClipMasks, LogMelSpectrogram
 
 _LOADERS = (LoadClipFrames, LoadClipMasks, LogMelSpectrogram)
-SOUNDS = ('own', 'other_clip', 'other_category')
 BINARY_METAINFO = dict(classes=('background', 'sounding'), palette=[(0, 0, 0), (255, 190, 11)])
 
 
@@ -44,8 +44,9 @@ class AVSBenchDataset(BaseDataset):
             out, counts it and lists it in ``skipped``. With ``skip``, clips with missing or empty files are left out at
             the start; val and test clips are also decoded once at the start, and a training clip that turns out to
             be damaged later is replaced by another. Defaults to ``raise``.
-        sound_of (str): ``own``; ``other_clip`` gives each clip the sound of the next one, ``other_category`` (S4 only)
-            that of the next one of another category: a model that listens gets worse. Defaults to ``own``.
+        sound_of (str): ``own``; ``other_clip`` gives each clip the sound of the next one, ``other_category`` that of
+            the next one of another category (S4), or whose masks have no class in common with its own (AVSS; not for
+            MS3): a model that listens gets worse. Defaults to ``own``.
         metainfo (dict, optional): Overrides ``classes`` and ``palette``. Defaults to None.
         indices (int | Sequence[int], optional): Keep only the first clips, or these. Defaults to None.
         serialize_data (bool): Keep the list of clips as bytes that workers share. Defaults to True.
@@ -83,9 +84,9 @@ class AVSBenchDataset(BaseDataset):
                 raise ValueError(f'AVSBenchDataset: {name} must be one of {list(allowed)}, got {value!r}.')
         if leak_free and split == 'train':
             raise ValueError("AVSBenchDataset: leak_free leaves out val or test clips; split is 'train'.")
-        if sound_of == 'other_category' and subset != 's4':
-            raise ValueError(f"AVSBenchDataset: sound_of='other_category' needs the categories of s4; {subset} has "
-                             "none, use 'other_clip'.")
+        if sound_of == 'other_category' and subset not in SUBSETS_WITH_CATEGORIES:
+            raise ValueError(f"AVSBenchDataset: sound_of='other_category' needs the categories of s4 or the classes of "
+                             f"avss; {subset} has none, use 'other_clip'.")
         self.subset = subset
         self.split = split
         self.leak_free = leak_free
@@ -168,18 +169,6 @@ class AVSBenchDataset(BaseDataset):
             if record_skip(video_id, self.split, reason):
                 print_log(f'Clip {video_id!r} is left out: {reason}', logger='current', level=logging.WARNING)
 
-    def _other_clip(self, idx: int, category: str) -> dict:
-        """The clip whose sound clip ``idx`` gets."""
-        following = (self.get_data_info((idx + step) % len(self)) for step in range(1, len(self)))
-        if self.sound_of == 'other_category':
-            following = (clip for clip in following if clip['category'] != category)
-        other = next(following, None)
-        if other is None:
-            needed = '2 clips' if self.sound_of == 'other_clip' else '2 categories'
-            raise ValueError(f'AVSBenchDataset: sound_of={self.sound_of!r} needs at least {needed}, this data set has '
-                             '1.')
-        return other
-
     def prepare_data(self, idx: int) -> dict | None:
         """Runs the pipeline on clip ``idx``.
 
@@ -190,10 +179,10 @@ class AVSBenchDataset(BaseDataset):
             ClipDataError: The clip cannot be loaded.
         """
         info = self.get_data_info(idx)
-        if self.sound_of != 'own':
-            other = self._other_clip(idx, info['category'])
-            info.update({key: other[key] for key in ('audio_path', 'audio_logmel_path')})
         try:
+            if self.sound_of != 'own':
+                donor = find_donor(self.get_data_info, len(self), idx, self.sound_of)
+                info.update({key: donor[key] for key in ('audio_path', 'audio_logmel_path')})
             results = self.pipeline(info)
         except DataFileError as error:
             if self.on_error == 'skip' and not self.test_mode:

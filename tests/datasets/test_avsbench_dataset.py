@@ -172,8 +172,28 @@ def test_sounds_of_other_categories(shapes_root):
     alone = AVSBenchDataset(sound_of='other_category', categories=(categories[0], ), **settings)
     with pytest.raises(ValueError, match='needs at least 2 categories'):
         alone[0]
-    with pytest.raises(ValueError, match="needs the categories of s4; ms3 has none, use 'other_clip'"):
+    with pytest.raises(ValueError, match="categories of s4 or the classes of avss; ms3 has none, use 'other_clip'"):
         AVSBenchDataset(sound_of='other_category', **dict(settings, subset='ms3'))
+
+
+def test_sounds_of_other_classes_of_avss(shapes_root):
+    settings = dict(subset='avss', split='train', data_root=str(shapes_root), pipeline=TEST)
+    own, other = AVSBenchDataset(**settings), AVSBenchDataset(sound_of='other_category', **settings)
+    donors = 0
+    for i in range(len(own)):
+        labels = [set(own[k]['data_samples'].gt_sem_seg.data.unique().tolist()) - {0, 255} for k in range(len(own))]
+        order = [(i + step) % len(own) for step in range(1, len(own))]
+        expected = next((k for k in order if labels[k] and not labels[k] & labels[i]), None)
+        if expected is None:
+            with pytest.raises(ValueError, match=r"needs a clip without any class of clip"):
+                other[i]
+            continue
+        donors += 1
+        assert other.get_data_info(i)['video_id'] == own.get_data_info(i)['video_id']
+        count = min(len(own[i]['inputs']['audio']), len(own[expected]['inputs']['audio']))
+        # The last example of a shorter clip sees the end of its sound.
+        assert torch.equal(other[i]['inputs']['audio'][:count - 1], own[expected]['inputs']['audio'][:count - 1])
+    assert donors >= 2
 
 
 def test_exchanged_sounds_need_two_clips(shapes_root):

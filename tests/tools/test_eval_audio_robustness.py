@@ -54,6 +54,14 @@ def test_categories_of_s4(prepared, tmp_path):
     assert names == ['own', *FOREIGN, 'another category']
 
 
+@pytest.mark.parametrize(('subset', 'last'), [('s4', 'another category'), ('avss', 'another category'),
+                                              ('ms3', 'another clip')])
+def test_sounds_of_other_categories_where_something_says_what_sounds(subset, last):
+    chosen = tool.conditions(subset, [], 0)
+    assert (chosen[-1].name, chosen[-1].sound_of) == (last, last.replace(' ', '_').replace('another', 'other'))
+    assert chosen[-1].truth == 'empty'
+
+
 def test_noise_is_seeded_and_conditions_do_not_disturb_each_other(prepared, tmp_path):
     values = []
     for snrs, seed in (['0'], '0'), (['20', '0'], '0'), (['0'], '1'):

@@ -1,10 +1,11 @@
 """Test a model with other sounds in the place of the clips' own, and see whether it listens.
 
 Each clip is tested with its own sound, with white noise added to it, and with sounds that nothing on view makes:
-silence, noise alone, another clip's sound, and on S4 that of another category. All of them go through the same front
-end. J is against the masks in every case: where the sound is not the clip's own, a model that listens loses it. The
-false-positive area is what is marked and does not sound: outside of the masks with the own sound, all that is marked
-with another. (On MS3 and AVSS another clip may hold the same kind of sound by chance.)
+silence, noise alone, another clip's sound, and that of another category: on S4 by the categories, on AVSS a clip whose
+masks have no class in common. All of them go through the same front end. J is against the masks in every case: where
+the sound is not the clip's own, a model that listens loses it. The false-positive area is what is marked and does not
+sound: outside of the masks with the own sound, all that is marked with another. (Just another clip may hold the same
+kind of sound by chance; on MS3 nothing says so.)
 
 Example:
     python tools/analysis_tools/eval_audio_robustness.py configs/avs_mamba/pvt_ms3.py best.pth --out robustness.json
@@ -25,6 +26,7 @@ from mmengine.evaluator import Evaluator
 from torch import nn
 from tqdm import tqdm
 
+from mmavs.datasets.sound_donors import SUBSETS_WITH_CATEGORIES
 from mmavs.engine.launch import load_config, run_main
 from mmavs.engine.runner import AVSRunner
 from mmavs.evaluation.bootstrap import paired_difference
@@ -76,7 +78,7 @@ def conditions(subset: str, snrs: list[float], seed: int) -> list[Condition]:
     added = [Condition(f'noise added, {snr:g} dB', replace=dict(kind='noise_added', snr_db=snr, seed=seed),
                        truth='masks') for snr in snrs]
     others = [Condition('another clip', sound_of='other_clip')]
-    if subset == 's4':
+    if subset in SUBSETS_WITH_CATEGORIES:
         others.append(Condition('another category', sound_of='other_category'))
     return [Condition('own', truth='masks'), *added, Condition('noise alone', replace=dict(kind='noise', seed=seed)),
             Condition('silence', replace=dict(kind='silence')), *others]
