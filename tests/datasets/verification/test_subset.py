@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mmavs.datasets.verification import PUBLISHED_CLIPS, Finding, Report, verify_subset
+from mmavs.datasets.verification import PUBLISHED_CLIPS, Report, verify_subset
 from mmavs.datasets.verification import subset as module
 
 
@@ -141,13 +141,3 @@ def test_the_doubled_folder_of_avss_holds_no_unlisted_clips(shapes_root, tmp_pat
     (root / 'v2').mkdir()
     (tmp_path / 'moved').rename(root / 'v2' / 'v2')
     assert verify_subset(str(tmp_path), 'avss', expect_published=False).count('warning') == 0
-
-
-def test_findings_by_kind_most_frequent_first():
-    report = Report('s4', 'folder')
-    for kind in ('a', 'b', 'b'):
-        report.add('error', kind, f'message of {kind}', clip='c')
-    report.add('info', 'z', 'note')
-    assert list(report.by_kind('error')) == ['b', 'a']
-    assert (report.count('error'), report.count('warning'), report.count('info')) == (3, 0, 1)
-    assert report.findings[0] == Finding('error', 'a', 'message of a', 'c')
