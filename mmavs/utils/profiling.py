@@ -14,6 +14,7 @@ import torch
 from mmavs.registry import MODELS
 from mmavs.utils.building import build_model, published_form, random_clips
 from mmavs.utils.complexity import count
+from mmavs.utils.part_times import costliest, timed_operators, timed_parts
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class Case:
         repeats: Timed runs; the fastest counts. Default 3.
         mode: 'infer', or 'train' for forward and backward. Default 'infer'.
         options: Overrides of config entries, as ``--cfg-options``. Default none.
+        parts: Costliest parts to name, see :func:`mmavs.utils.part_times.timed_parts`; with mode 'train' operators.
+            Default 0.
     """
 
     config: str
@@ -41,6 +44,7 @@ class Case:
     repeats: int = 3
     mode: str = 'infer'
     options: tuple[tuple[str, Any], ...] = ()
+    parts: int = 0
 
 
 @contextlib.contextmanager
@@ -62,7 +66,8 @@ def measure(case: Case) -> dict[str, Any]:
         case: What to measure.
 
     Returns:
-        The fields of ``case`` without ``options``, and: parameters; gflops of one clip (of the published
+        The fields of ``case`` without ``options`` and, in place of ``parts``, a list of (name, seconds, share of all)
+        of the costliest ones; and: parameters; gflops of one clip (of the published
         form, see :func:`published_form`); peak_memory_mib (CUDA: the
         allocator's peak, weights included; CPU: growth of the process's resident memory from before the model was
         built, None where the system does not tell; too small where the process has freed memory of an earlier case,
@@ -81,6 +86,7 @@ def measure(case: Case) -> dict[str, Any]:
     run()
     seconds = min(_timed(run, case.device) for _ in range(case.repeats))
     peak = peak_memory(case.device)
+    parts = _costliest_parts(model, run, case)
     model.eval()
     one_clip = random_clips(1, case.frames, (case.height, case.width), case.device)
     with published_form(model):
@@ -88,6 +94,7 @@ def measure(case: Case) -> dict[str, Any]:
     fields = {key: value for key, value in vars(case).items() if key != 'options'}
     return dict(
         fields,
+        parts=parts,
         parameters=complexity.parameters[''],
         gflops=complexity.flops[''] / 1e9,
         uncounted_kernels=complexity.missing_kernels,
@@ -95,6 +102,16 @@ def measure(case: Case) -> dict[str, Any]:
         seconds=seconds,
         clips_per_s=case.clips / seconds,
         frames_per_s=case.clips * case.frames / seconds)
+
+
+def _costliest_parts(model: torch.nn.Module, run: Callable[[], None], case: Case) -> list[tuple[str, float, float]]:
+    if not case.parts:
+        return []
+    if case.mode == 'train':
+        return costliest(timed_operators(run), case.parts)
+    with timed_parts(model) as seconds:
+        run()
+    return costliest(seconds, case.parts)
 
 
 def reset_peak_memory(device: str) -> int:

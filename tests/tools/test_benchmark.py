@@ -42,6 +42,15 @@ def test_fresh_processes_give_memory_and_a_table_of_nothing_else(small_config, t
     assert Image.open(tmp_path / 'benchmark.png').size == (1800, 540)
 
 
+def test_costliest_parts_stand_below_their_case(small_config, capsys):
+    assert tool.main([small_config, '--shapes', '64', '--frames', '1', '--repeats', '1', '--device', 'cpu',
+                      '--same-process', '--parts', '3']) == 0
+    lines = capsys.readouterr().out.splitlines()
+    shares = [float(line.split()[2].rstrip('%')) for line in lines[2:]]
+    assert len(shares) == 3
+    assert shares == sorted(shares, reverse=True)
+
+
 def test_a_case_that_fails_does_not_end_the_sweep(small_config, tmp_path, capsys):
     broken = tmp_path / 'broken.py'
     broken.write_text("model = dict(type='mmavs.NoSuchModel')")

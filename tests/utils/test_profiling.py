@@ -39,6 +39,16 @@ def test_rates_follow_from_the_seconds_and_flops_from_the_count(config, mode):
     assert 'options' not in result
 
 
+@pytest.mark.parametrize(('mode', 'expected'), [('infer', 'backbone PVTv2Block'), ('train', 'aten::')])
+def test_costliest_parts_are_named(config, mode, expected):
+    result = measure(Case(config, 64, 64, frames=1, repeats=1, mode=mode, parts=50))
+    assert any(name.startswith(expected) for name, _, _ in result['parts'])
+    seconds = [part[1] for part in result['parts']]
+    assert seconds == sorted(seconds, reverse=True)
+    assert 0.5 < sum(part[2] for part in result['parts']) <= 1.001
+    assert measure(Case(config, 64, 64, frames=1, repeats=1, mode=mode))['parts'] == []
+
+
 def test_options_override_the_config(config):
     parameters = [measure(Case(config, 64, 64, frames=1, repeats=1, options=options))['parameters']
                   for options in ((), (('model.decode_head.num_layers', 2),))]

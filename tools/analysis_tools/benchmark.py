@@ -49,6 +49,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--repeats', type=int, default=3, help='timed runs; the fastest counts (default: 3)')
     parser.add_argument('--mode', choices=['infer', 'train'], default='infer',
                         help='train: forward and backward (default: infer)')
+    parser.add_argument('--parts', type=int, default=0, metavar='N',
+                        help='name the N parts of the model that take most of the time; with --mode train the N '
+                        'operators (default: 0)')
     parser.add_argument('--out', metavar='DIR', help='folder for benchmark.json and benchmark.png')
     parser.add_argument('--same-process', action='store_true',
                         help='do not start a fresh process per case: quicker, but on a CPU memory cannot be told then')
@@ -71,7 +74,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.device.startswith('cuda') and not torch.cuda.is_available():
         parser.error(f'--device {args.device}: this PyTorch sees no GPU; use --device cpu.')
     cases = [Case(config, shape, shape, frames, args.clips, args.device, args.repeats, args.mode,
-                  tuple((args.cfg_options or {}).items()))
+                  tuple((args.cfg_options or {}).items()), max(args.parts, 0))
              for config in args.configs for frames in args.frames for shape in args.shapes]
     # On a CPU, memory that an earlier case has freed stays with the process and hides what the next one takes.
     with_memory = not args.same_process or args.device.startswith('cuda')
@@ -89,6 +92,8 @@ def main(argv: list[str] | None = None) -> int:
             continue
         results.append(result if with_memory else dict(result, peak_memory_mib=None))
         print(format_line(columns, format_result(columns, result)), flush=True)
+        for name, seconds, share in result['parts']:
+            print(f'    {seconds:9.3f} s {share:6.1%}  {name}', flush=True)
     report(results, args.out)
     return 1 if failures else 0
 
