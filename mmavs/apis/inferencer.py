@@ -86,7 +86,7 @@ class AVSInferencer(BaseInferencer):
             fps: Masks per second of a film. Default 1, at the published instants (second k + 15/16).
             audio: ``silence`` takes a recording without sound as silent; ``require`` makes it an error. Default
                 ``require``.
-            batch_size: Clips in one forward pass. Default 1.
+            batch_size: Clips in one call of the model; ``test_cfg.clip_by_clip=False`` runs them at once. Default 1.
             show_progress: Show a progress bar over the recordings. Default False.
 
         Returns:
@@ -116,7 +116,7 @@ class AVSInferencer(BaseInferencer):
         Args:
             source: From :func:`mmavs.apis.make_source`.
             plan: Length and overlap of the clips. Default None: 5 s without overlap.
-            batch_size: Clips in one forward pass. Default 1.
+            batch_size: Clips in one call of the model; ``test_cfg.clip_by_clip=False`` runs them at once. Default 1.
             max_side: Predictions are at most this many pixels wide and high. Default None: the recording's size.
             timer: Takes down the time for decoding, log-mel and network. Default None.
 

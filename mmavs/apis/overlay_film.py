@@ -36,7 +36,7 @@ class FilmOptions:
         alpha: Weight of the mask colours, 0 to 1. Default 0.5.
         outline: Draw the regions' borders. Default True.
         strip: Draw the log-mel strip under the picture. Default True.
-        batch_size: Clips in one forward pass. Default 1.
+        batch_size: Clips in one call of the model; ``test_cfg.clip_by_clip=False`` runs them at once. Default 1.
         show_progress: Show a progress bar. Default False.
         longest: A film that goes on after this many seconds is refused. Default None: any length.
     """
@@ -104,8 +104,10 @@ def write_overlay_film(inferencer: AVSInferencer, path: str | Path, out: str | P
     sound = source.sound(history=PAGE_SECONDS + 2)
     strip = LogMelStrip(sound, info.width, strip_height) if options.strip else None
     between = _Instants(inferencer.stream(source, options.plan, options.batch_size, MAX_SIDE, timer), on_instant)
-    with closing(sound), FilmWriter(out, (info.height + strip_height, info.width), info.rate, info.pixel_aspect,
-                                    sound_of=path if isinstance(sound, AudioReader) else None) as film:
+    # The stages inside are taken off: what is left is encoding, most of it at the end, when the encoder is emptied.
+    with closing(sound), timer('encode'), FilmWriter(
+            out, (info.height + strip_height, info.width), info.rate, info.pixel_aspect,
+            sound_of=path if isinstance(sound, AudioReader) else None) as film:
         for frame in _progress(timer.iterate('decode', source.video), source, options.show_progress):
             # What the file says about its length may be wrong.
             _check_length(path, float(frame.seconds), options.longest)
@@ -118,8 +120,7 @@ def write_overlay_film(inferencer: AVSInferencer, path: str | Path, out: str | P
             if strip is not None:
                 with timer('log-mel'):
                     picture = np.concatenate([picture, strip.at(frame.seconds)])
-            with timer('encode'):
-                film.write(picture, frame.seconds)
+            film.write(picture, frame.seconds)
         between.finish()
         copied = film.sound_copied
     return FilmReport(film.frames, between.count, 'none' if copied is None else 'copied' if copied else 'encoded')
