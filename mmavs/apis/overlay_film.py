@@ -104,7 +104,7 @@ def write_overlay_film(inferencer: AVSInferencer, path: str | Path, out: str | P
     sound = source.sound(history=PAGE_SECONDS + 2)
     strip = LogMelStrip(sound, info.width, strip_height) if options.strip else None
     between = _Instants(inferencer.stream(source, options.plan, options.batch_size, MAX_SIDE, timer), on_instant)
-    # The stages inside are taken off: what is left is encoding, most of it at the end, when the encoder is emptied.
+    # The stages inside are taken off; what is left is encoding, with what the encoder still holds at the end.
     with closing(sound), timer('encode'), FilmWriter(
             out, (info.height + strip_height, info.width), info.rate, info.pixel_aspect,
             sound_of=path if isinstance(sound, AudioReader) else None) as film:

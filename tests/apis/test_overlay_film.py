@@ -1,5 +1,6 @@
 import gc
 import os
+import time
 import weakref
 from dataclasses import replace
 from fractions import Fraction
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from mmavs.apis import ClipPlan, MediaError, video_reader, write_overlay_film
+from mmavs.apis.film_writer import FilmWriter
 from mmavs.apis.overlay_film import FilmOptions, FilmReport
 from mmavs.apis.stage_timer import StageTimer
 
@@ -115,6 +117,14 @@ def test_stages(inferencer, film, tmp_path):
     timer = StageTimer()
     write_overlay_film(inferencer, film, tmp_path / 'out.mp4', timer=timer)
     assert {'decode', 'log-mel', 'network', 'draw', 'encode'} <= set(timer.seconds)
+
+
+def test_the_end_of_encoding_counts_as_encoding(monkeypatch, inferencer, silent_film, tmp_path):
+    real, timer = FilmWriter.__exit__, StageTimer()
+    monkeypatch.setattr(FilmWriter, '__exit__', lambda *args: time.sleep(0.5) or real(*args))
+    write_overlay_film(inferencer, silent_film, tmp_path / 'out.mp4', FilmOptions(audio='silence'), timer)
+    assert timer.seconds['encode'] > 0.5
+    assert timer.seconds['draw'] < 0.5
 
 
 def most_held(monkeypatch, inferencer, source, out, **options):
