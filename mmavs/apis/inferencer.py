@@ -21,11 +21,12 @@ from mmavs.registry import INFERENCERS
 from mmavs.structures import AVDataSample
 from mmavs.utils.building import build_model
 from mmavs.utils.safe_load import load_weights
-from mmavs.visualization import overlay, write_masks, write_picture
+from mmavs.visualization import write_masks, write_picture
 
 from .blending import Blender, InstantPrediction
 from .clips import Clip, ClipPlan, cut_clips
 from .devices import check_device
+from .frame_painter import FramePainter
 from .labels import Labels
 from .model_zoo import find_model
 from .pipeline import ClipPipeline
@@ -168,8 +169,9 @@ class AVSInferencer(BaseInferencer):
         """
         masks = preds.pred_sem_seg.data.cpu().numpy()
         write_masks(out_dir / 'masks', masks, self.labels.num_classes, self.labels.palette)
+        painter = FramePainter(self.labels)
         for index, ((_, frame), mask) in enumerate(zip(inputs.frames(), masks, strict=True)):
-            write_picture(out_dir / 'overlays' / f'{index}.png', overlay(frame, mask, self.labels.palette))
+            write_picture(out_dir / 'overlays' / f'{index}.png', painter.paint(frame, mask))
 
     def postprocess(self, inputs: Source, preds: Sequence[InstantPrediction]) -> AVDataSample:
         """Collect the predictions of a recording in one sample."""

@@ -13,8 +13,10 @@ import numpy as np
 
 from mmavs.apis import AVSInferencer, ClipPlan, MediaError, NoSoundError, make_source, write_overlay_film
 from mmavs.apis.blending import InstantPrediction
+from mmavs.apis.frame_painter import FramePainter
 from mmavs.apis.overlay_film import FilmOptions
-from mmavs.visualization import overlay, write_masks
+from mmavs.visualization import write_masks
+from mmavs.visualization.overlay import fit_mask
 
 # Longer side of the pictures that are shown, in pixels.
 SHOWN = 480
@@ -108,9 +110,9 @@ class Service:
             report = write_overlay_film(
                 inferencer, upload, film, FilmOptions(plan=ClipPlan(clip_seconds), audio=audio,
                                                       longest=self.limits.seconds), on_instant=kept.append)
-            labels = inferencer.labels
-            frames = make_source(upload, audio=audio).frames()
-            pictures = [(overlay(_small(frame), pred.mask, labels.palette, outline=1), f'{float(seconds):.2f} s')
+            labels, painter = inferencer.labels, FramePainter(inferencer.labels)
+            frames = ((seconds, _small(frame)) for seconds, frame in make_source(upload, audio=audio).frames())
+            pictures = [(painter.paint(frame, fit_mask(pred.mask, frame.shape[:2])), f'{float(seconds):.2f} s')
                         for (seconds, frame), pred in zip(frames, kept, strict=True)]
             write_masks(folder / 'masks', np.stack([pred.mask for pred in kept]), labels.num_classes, labels.palette)
             archive = _pack(folder / 'masks', folder / 'masks.zip')
