@@ -5,7 +5,7 @@ function gives the score itself (every clip once, in order), that of a part of t
 it depends on which clips stand beside each other, because a protocol pools every eight of them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -68,8 +68,8 @@ def bootstrap_interval(statistic: Statistic, num_clips: int, num_samples: int = 
     return float(low), float(high)
 
 
-def statistic_difference(first: Statistic, second: Statistic, num_clips: int, num_samples: int = 2000,
-                         confidence: float = 0.95, seed: int = 0) -> PairedDifference:
+def paired_difference(first: Statistic, second: Statistic, num_clips: int, num_samples: int = 2000,
+                      confidence: float = 0.95, seed: int = 0) -> PairedDifference:
     """Difference of two models' scores, ``second - first``, with its interval: both are given the same draws.
 
     Args:
@@ -87,27 +87,6 @@ def statistic_difference(first: Statistic, second: Statistic, num_clips: int, nu
                                    confidence=confidence, seed=seed)
     value = evaluate_statistic(second, num_clips) - evaluate_statistic(first, num_clips)
     return PairedDifference(value, low, high, num_clips)
-
-
-def paired_difference(first: Sequence[float], second: Sequence[float], num_samples: int = 2000,
-                      confidence: float = 0.95, seed: int = 0) -> PairedDifference:
-    """Mean of ``second - first`` over the same clips, with its interval.
-
-    Args:
-        first: One value for each clip.
-        second: The values of the other model, same clips in the same order.
-        num_samples: As for :func:`bootstrap_interval`.
-        confidence: As for :func:`bootstrap_interval`.
-        seed: As for :func:`bootstrap_interval`.
-
-    Raises:
-        ValueError: If the lengths differ or are 0.
-    """
-    if len(first) != len(second) or not len(first):
-        raise ValueError('paired_difference: both results need the same number of clips, at least one; got '
-                         f'{len(first)} and {len(second)}.')
-    means = [mean_statistic(np.asarray(values, dtype=np.float64), np.ones(len(values))) for values in (first, second)]
-    return statistic_difference(*means, len(first), num_samples=num_samples, confidence=confidence, seed=seed)
 
 
 def draw_sums(values: np.ndarray, draws: np.ndarray) -> np.ndarray:

@@ -66,7 +66,7 @@ def test_difference_is_exact_and_its_interval_that_of_lists_of_clips(settings, t
               for clips in models] for draw in resample(9, 6, seed=5).tolist()]
     for index, score in enumerate(('J', 'F')):
         before, after = (result.statistics(list(result.clip_j))[score] for result in results)
-        found = compare_results.statistic_difference(before, after, 9, num_samples=6, seed=5)
+        found = compare_results.paired_difference(before, after, 9, num_samples=6, seed=5)
         metrics = [report(clips, **settings)['metrics'][f'avs/{score}'] for clips in models]
         assert found.value == metrics[1] - metrics[0]
         differences = [second[index] - first[index] for first, second in drawn]

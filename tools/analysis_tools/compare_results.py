@@ -9,7 +9,7 @@ import argparse
 import math
 import sys
 
-from mmavs.evaluation.bootstrap import Statistic, evaluate_statistic, statistic_difference
+from mmavs.evaluation.bootstrap import Statistic, evaluate_statistic, paired_difference
 from mmavs.evaluation.result_file import Result, read_results
 
 LOWER_IS_BETTER = ('silent_fp_area',)
@@ -68,7 +68,7 @@ def compare_metric(a: Result, b: Result, num_worst: int, seed: int) -> list[str]
 def describe_score(score: str, before: Statistic, after: Statistic, num_clips: int, seed: int) -> str:
     """The line on one score."""
     values = [evaluate_statistic(statistic, num_clips) for statistic in (before, after)]
-    difference, low, high, _ = statistic_difference(before, after, num_clips, seed=seed)
+    difference, low, high, _ = paired_difference(before, after, num_clips, seed=seed)
     if math.isnan(difference):
         return f'{score}: undefined'
     better = (difference > 0) != (score in LOWER_IS_BETTER)

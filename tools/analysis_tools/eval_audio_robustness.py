@@ -29,12 +29,14 @@ from tqdm import tqdm
 from mmavs.datasets.sound_donors import SUBSETS_WITH_CATEGORIES
 from mmavs.engine.launch import load_config, run_main
 from mmavs.engine.runner import AVSRunner
-from mmavs.evaluation.bootstrap import paired_difference
+from mmavs.evaluation.bootstrap import Statistic, paired_difference
 from mmavs.evaluation.metrics.clip_metric import ClipMetric, without_nan
 from mmavs.registry import DATASETS
 from mmavs.utils.building import build_model
 from mmavs.utils.safe_load import use_safe_checkpoint_loading
 
+# Of binary and of semantic tasks.
+MAIN_SCORES = ('J', 'mIoU')
 HEADER = ('sound', 'J', 'J, own minus this (95 % interval)', 'false-positive area', 'clean frames', 'marked area')
 
 
@@ -103,8 +105,8 @@ def dataset_config(dataset: ConfigDict, condition: Condition) -> ConfigDict:
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, cfg: Config, condition: Condition, bar: tqdm) -> dict[str, Any]:
-    """Test under one condition; returns its row."""
+def evaluate(model: nn.Module, cfg: Config, condition: Condition, bar: tqdm) -> tuple[dict[str, Any], Statistic | None]:
+    """Test under one condition; returns its row, and its J (binary) or mIoU (semantic) as a function of the clips."""
     loader_cfg = copy.deepcopy(cfg.test_dataloader)
     # Workers end with each condition: the next one has another pipeline.
     loader_cfg.update(dataset=DATASETS.build(dataset_config(loader_cfg.dataset, condition)), persistent_workers=False)
@@ -118,29 +120,29 @@ def evaluate(model: nn.Module, cfg: Config, condition: Condition, bar: tqdm) -> 
         evaluator.process(data_samples=samples, data_batch=batch)
         bar.update(len(samples))
     scores = evaluator.evaluate(len(loader.dataset))
-    clips = next((metric.per_clip for metric in evaluator.metrics if isinstance(metric, ClipMetric)), [])
-    return dict(asdict(condition), metrics=scores,
-                clips=[{key: clip[key] for key in ('video_id', 'J', 'F')} for clip in clips])
+    metric = next((metric for metric in evaluator.metrics if isinstance(metric, ClipMetric)), None)
+    row = dict(asdict(condition), metrics=scores, clips=[{key: clip[key] for key in ('video_id', 'J', 'F')}
+                                                         for clip in (metric.per_clip if metric else ())])
+    statistics = metric.statistics if metric else {}
+    return row, next((statistics[name] for name in statistics if name in MAIN_SCORES), None)
 
 
 def score_of(row: dict) -> float | None:
     """J of a binary task, mIoU of a semantic one."""
-    return next((value for name, value in row['metrics'].items() if name.split('/')[-1] in ('J', 'mIoU')), None)
+    return next((value for name, value in row['metrics'].items() if name.split('/')[-1] in MAIN_SCORES), None)
 
 
 def run(cfg: Config, model: nn.Module, snrs: list[float], seed: int) -> list[dict]:
-    """Test under all conditions; returns a row for each, with ``loss`` (own minus this J over clips) and interval."""
+    """Test under all conditions; returns a row for each, with ``loss``: own score minus this, and its interval."""
     chosen = conditions(cfg.test_dataloader.dataset.get('subset'), snrs, seed)
     count = len(DATASETS.build(dataset_config(cfg.test_dataloader.dataset, chosen[0])))
     with tqdm(total=count * len(chosen), unit='clip') as bar:
-        rows = [evaluate(model, cfg, condition, bar) for condition in chosen]
-    own = [clip['J'] for clip in rows[0]['clips']]
-    for row in rows:
-        values = [clip['J'] for clip in row['clips']]
-        if values:
-            difference = paired_difference(values, own)
-            row['loss'] = [difference.value, difference.low, difference.high]
-    return rows
+        results = [evaluate(model, cfg, condition, bar) for condition in chosen]
+    own = results[0][1]
+    for row, score in results:
+        if score is not None:
+            row['loss'] = list(paired_difference(score, own, len(row['clips']))[:3])
+    return [row for row, _ in results]
 
 
 def format_rows(rows: list[dict]) -> Iterator[str]:

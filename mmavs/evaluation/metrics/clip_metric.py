@@ -43,6 +43,7 @@ class ClipMetric(BaseMetric):
         per_clip: After the evaluation, on the main process: a dict for each clip in dataset order, with ``video_id``,
             ``category``, ``J``, ``F``, ``num_frames`` and ``frames``. Percent.
         categories: A dict for each category, with ``category``, ``num_clips``, ``J`` and ``F``. Percent.
+        statistics: The scores as functions of a list of clips, indices into ``per_clip``.
     """
 
     def __init__(self, collect_device: str = 'cpu', prefix: str | None = None, collect_dir: str | None = None) -> None:
@@ -50,6 +51,11 @@ class ClipMetric(BaseMetric):
         self.per_clip: list[dict] = []
         self.categories: list[dict] = []
         self._sums: dict[str, np.ndarray] = {}
+
+    @property
+    def statistics(self) -> dict[str, Statistic]:
+        """Each score of the last evaluation as a function of a list of clips, indices into ``per_clip``."""
+        return self.score_statistics(self._sums)
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping]) -> None:
         """Measure the clips of a batch.
