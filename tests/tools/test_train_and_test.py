@@ -2,6 +2,7 @@
 
 import errno
 import json
+import math
 import os
 import shutil
 from pathlib import Path
@@ -15,7 +16,7 @@ from mmengine.registry import init_default_scope
 from mmavs.engine.launch import is_user_error
 from mmavs.registry import DATASETS, MODELS
 
-from .micro import generate_data, load_tool, run_tool, write_config
+from .micro import ROOT, generate_data, load_tool, run_tool, write_config
 
 # GroupNorm: BatchNorm's statistics would differ between one process and two.
 NO_BATCH_STATISTICS = "\nmodel['backbone']['norm_cfg'] = dict(type='GN', num_groups=2)\n"
@@ -179,20 +180,32 @@ def test_same_seed_gives_the_same_weights(trained, data, tmp_path):
     assert_same_weights(tmp_path / 'work' / 'epoch_2.pth', trained / 'work' / 'epoch_2.pth')
 
 
-def test_two_processes_train_as_one_with_the_same_global_batch(trained, data, tmp_path):
-    # Plain descent: Adam turns the rounding of a gradient near zero into a step of full size.
-    plain = ['--cfg-options', 'optim_wrapper.optimizer._delete_=True', 'optim_wrapper.optimizer.type=SGD',
-             'optim_wrapper.optimizer.lr=0.1']
-    run_training(trained / 'micro.py', tmp_path / 'one', data, *plain)
-    run_training(trained / 'micro.py', tmp_path / 'two', data, *plain, 'train_dataloader.batch_size=1', processes=2)
-    assert_same_weights(tmp_path / 'two' / 'epoch_2.pth', tmp_path / 'one' / 'epoch_2.pth', tolerance=1e-5)
+SGD = ('optim_wrapper.optimizer._delete_=True', 'optim_wrapper.optimizer.type=SGD', 'optim_wrapper.optimizer.lr=0.1')
+
+
+@pytest.mark.parametrize(('optimizer', 'weight_tolerance', 'loss_tolerance', 'score_tolerance'), [
+    (SGD, 1e-6, 1e-6, 1e-3), ((), None, 1e-5, 0.05)], ids=['SGD', 'AdamW'])
+def test_two_processes_train_as_one_with_the_same_global_batch(trained, data, tmp_path, optimizer, weight_tolerance,
+                                                               loss_tolerance, score_tolerance):
+    """Four updates. Sums in another order differ in the last bit, which plain descent hands on as it is.
+
+    AdamW, the config's own, divides a gradient by its size: where that is rounding only, two runs may step in opposite
+    directions by the whole learning rate (measured: weights up to 1e-3 apart, the loss 1e-6, F 0.0025 points; with
+    plain descent 1.5e-8, 0 and 0). Such weights hardly matter to the loss, which is compared, and single pixels at the
+    threshold to the scores.
+    """
+    options = ['--cfg-options', 'randomness.seed=0', *optimizer]
+    run_training(trained / 'micro.py', tmp_path / 'one', data, *options)
+    run_training(trained / 'micro.py', tmp_path / 'two', data, *options, 'train_dataloader.batch_size=1', processes=2)
+    if weight_tolerance is not None:
+        assert_same_weights(tmp_path / 'two' / 'epoch_2.pth', tmp_path / 'one' / 'epoch_2.pth', weight_tolerance)
     one, two = (loss_of_first_batch(trained / 'micro.py', tmp_path / folder / 'epoch_2.pth', data)
                 for folder in ('one', 'two'))
-    assert one == pytest.approx(two, abs=1e-5)
-    # Rounding may move a pixel across the threshold: 0.1 points of J are a few of them.
-    scores = [read_scalars(tmp_path / folder, 'avs/J') for folder in ('one', 'two')]
-    assert len(scores[0]) == 2
-    assert scores[0] == pytest.approx(scores[1], abs=0.1)
+    assert one == pytest.approx(two, abs=loss_tolerance)
+    for name in ('avs/J', 'avs/F'):
+        scores = [read_scalars(tmp_path / folder, name) for folder in ('one', 'two')]
+        assert len(scores[0]) == 2
+        assert scores[0] == pytest.approx(scores[1], abs=score_tolerance)
 
 
 def loss_of_first_batch(config: Path, checkpoint: Path, data: Path) -> float:
@@ -222,21 +235,51 @@ def test_bfloat16_training_stays_finite(data, tmp_path):
     assert all(value.isfinite().all() for value in weights(tmp_path / 'work' / 'epoch_2.pth').values())
 
 
-@pytest.mark.parametrize(('options', 'expected'), [
-    (['train_dataloader.dataset.data_root=nowhere'], 'nowhere'),
-    (['train_dataloader.dataset.split=trial'], "split must be one of ['train', 'val', 'test'], got 'trial'"),
-    (['model.audio_backbone.init_cfg.type=Pretrained', 'model.audio_backbone.init_cfg.checkpoint=lost.pth'],
-     'lost.pth'),
-    (['model.decode_head.num_classes=3'], 'num_classes'),
+def test_bfloat16_trains_the_small_config_as_it_is(tmp_path):
+    """All of ``configs/avs_mamba/tiny_shapes.py`` in eight iterations: the loss stays finite and falls."""
+    root = generate_data(tmp_path / 'data', train=8, val=1, test=1)
+    printed = run_training(ROOT / 'configs' / 'avs_mamba' / 'tiny_shapes.py', tmp_path / 'work', root, '--amp',
+                           '--cfg-options', 'train_cfg.max_epochs=4', 'train_cfg.val_interval=4',
+                           'train_dataloader.num_workers=0', 'train_dataloader.persistent_workers=False',
+                           'val_dataloader.num_workers=0', 'val_dataloader.persistent_workers=False',
+                           'default_hooks.logger.interval=1', 'default_hooks.checkpoint.max_keep_ckpts=-1')
+    assert "type='mmavs.AutocastOptimWrapper'" in printed
+    losses = read_scalars(tmp_path / 'work', 'loss')
+    assert len(losses) == 8
+    assert all(math.isfinite(loss) for loss in losses)
+    assert sum(losses[-2:]) < 0.95 * sum(losses[:2])
+    first, last = weights(tmp_path / 'work' / 'epoch_1.pth'), weights(tmp_path / 'work' / 'epoch_4.pth')
+    assert all(value.isfinite().all() for value in last.values())
+    same = [name for name in first if torch.equal(first[name], last[name])]
+    assert same == []
+
+
+@pytest.mark.parametrize(('options', 'sentence'), [
+    (['train_dataloader.dataset.data_root=nowhere'],
+     "error: data_root 'nowhere' does not exist; set data_root (or the variable MMAVS_DATA_ROOT) to the folder that "
+     'holds Multi-sources, or generate a small data set with tools/dataset_tools/make_sounding_shapes.py nowhere '
+     '--subset ms3.'),
+    (['train_dataloader.dataset.split=trial'],
+     "error: AVSBenchDataset: split must be one of ['train', 'val', 'test'], got 'trial'."),
+    (['model.backbone.init_cfg.type=Pretrained', 'model.backbone.init_cfg.checkpoint=lost.pth'],
+     'error: The pretrained weights of mmseg.ResNet are not at lost.pth. Get them as the README says ("Pretrained '
+     "weights\"; for ResNet-50 it is torchvision's ImageNet file). To start from random weights, set "
+     'model.backbone.init_cfg=None in the config.'),
+    (['model.decode_head.num_classes=3'],
+     "error: model.decode_head.num_classes=3 does not fit train_dataloader.dataset.subset='ms3', whose masks hold "
+     'sounding or not; set model.decode_head.num_classes=1.'),
 ], ids=['data root', 'split', 'weights', 'classes'])
-def test_mistakes_end_in_one_sentence(data, tmp_path, options, expected):
+def test_mistakes_end_in_one_sentence(data, tmp_path, options, sentence):
     done = run_tool('train.py', write_config(tmp_path), '--work-dir', tmp_path / 'work', '--cfg-options', *options,
                     data_root=data)
-    assert done.returncode != 0
-    assert expected in done.stderr.strip().splitlines()[-1]
+    assert done.returncode == 2
+    assert 'Traceback' not in done.stderr
+    assert done.stderr.strip().splitlines()[-1] == sentence
 
 
 def test_missing_checkpoint_names_the_path(data, tmp_path):
     done = run_tool('test.py', write_config(tmp_path), tmp_path / 'lost.pth', data_root=data)
     assert done.returncode != 0
-    assert f'No checkpoint {tmp_path}/lost.pth. tools/train.py writes them' in done.stderr.strip().splitlines()[-1]
+    assert done.stderr.strip().splitlines()[-1] == (
+        f'error: No checkpoint {tmp_path}/lost.pth. tools/train.py writes them to its work folder, here '
+        'work_dirs/micro.')
