@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 
 HD_LINES = 720
 # FFmpeg's numbers, which are those of ITU-T H.273.
-BT709, UNSPECIFIED, SMPTE170M = 1, 2, 6
+BT709, SMPTE170M = 1, 6
 LIMITED = 1
+# RGB, BT.709, FCC, BT.601 in two names, SMPTE 240M and BT.2020; the converter refuses films with the rarer ones.
+CONVERTED = {0, BT709, 4, 5, SMPTE170M, 7, 9}
 
 
 def usual_matrix(lines: int) -> 'av.video.reformatter.Colorspace':
@@ -32,8 +34,8 @@ def usual_matrix(lines: int) -> 'av.video.reformatter.Colorspace':
 
 
 def matrix_of(picture: 'av.VideoFrame') -> 'av.video.reformatter.Colorspace | None':
-    """What to read a decoded picture by; None where it is tagged, and PyAV reads the tag itself."""
-    return usual_matrix(picture.height) if picture.colorspace == UNSPECIFIED else None
+    """What to read a decoded picture by; None where it has a tag that FFmpeg's converter knows and goes by itself."""
+    return None if picture.colorspace in CONVERTED else usual_matrix(picture.height)
 
 
 def tag(context: 'av.VideoCodecContext') -> None:

@@ -6,12 +6,13 @@ import pytest
 
 from mmavs.apis.film_writer import FilmWriter
 from mmavs.apis.video_reader import VideoReader
-from mmavs.apis.yuv_matrix import BT709, LIMITED, SMPTE170M, UNSPECIFIED
+from mmavs.apis.yuv_matrix import BT709, LIMITED, SMPTE170M
 
 COLOURS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 190, 11), (200, 30, 120)]
 # Weights of red and blue in the brightness.
 WEIGHTS = {BT709: (0.2126, 0.0722), SMPTE170M: (0.299, 0.114)}
 STRIPE = 32
+UNSPECIFIED, YCGCO, BT2020_CONSTANT = 2, 8, 10
 
 
 def in_yuv(colour, matrix):
@@ -64,7 +65,9 @@ def test_films_are_written_in_the_matrix_that_they_name(tmp_path, suffix, lines,
 
 
 @pytest.mark.parametrize(('lines', 'stored', 'tagged'), [
-    (720, BT709, UNSPECIFIED), (718, SMPTE170M, UNSPECIFIED), (720, SMPTE170M, SMPTE170M), (240, BT709, BT709)])
+    (720, BT709, UNSPECIFIED), (718, SMPTE170M, UNSPECIFIED), (720, SMPTE170M, SMPTE170M), (240, BT709, BT709),
+    # Tags that FFmpeg cannot convert by are as good as none.
+    (720, BT709, YCGCO), (240, SMPTE170M, BT2020_CONSTANT)])
 def test_colours_are_read_by_the_tag_or_the_size(tmp_path, lines, stored, tagged):
     write_yuv(tmp_path / 'a.mp4', lines, stored, tagged)
     frame = next(iter(VideoReader(tmp_path / 'a.mp4')))
