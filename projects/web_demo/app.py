@@ -133,11 +133,12 @@ def main(argv: list[str] | None = None) -> int:
         os.environ['GRADIO_TEMP_DIR'] = str(folder / 'gradio')
         try:
             import gradio as gr
-            models = {_name(config): AVSInferencer(config, weights, args.device) for config, weights in args.model}
         except ImportError:
             print('The web demo needs gradio: pip install -r projects/web_demo/requirements.txt', file=sys.stderr)
             return 1
-        except (ValueError, OSError) as error:
+        try:
+            models = {_name(config): AVSInferencer(config, weights, args.device) for config, weights in args.model}
+        except (ValueError, OSError, ImportError) as error:
             print(f'web_demo: {error}', file=sys.stderr)
             return 1
         results = folder / 'results'
