@@ -22,7 +22,7 @@ def test_every_combination_is_measured_and_written(small_config, tmp_path, capsy
         assert result['parameters'] == results[0]['parameters']
         # What earlier cases freed would count as the next one's: neither in the table nor in the plot.
         assert result['peak_memory_mib'] is None
-    assert Image.open(out / 'benchmark.png').size == (1200, 540)
+    assert Image.open(out / 'benchmark.png').size == (1200, 570)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ['config', 'size', 'T', 'GFLOPs', 'parameters', 'clips/s', 'frames/s']
     assert lines[4].split()[:3] == ['small', '96x96', '2']
@@ -39,7 +39,7 @@ def test_fresh_processes_give_memory_and_a_table_of_nothing_else(small_config, t
     memory = [result['peak_memory_mib'] for result in json.loads((tmp_path / 'benchmark.json').read_text())]
     assert 0 < memory[0] < 4096
     assert lines[1].split()[5] == f'{memory[0]:.0f}'
-    assert Image.open(tmp_path / 'benchmark.png').size == (1800, 540)
+    assert Image.open(tmp_path / 'benchmark.png').size == (1800, 570)
 
 
 def test_costliest_parts_stand_below_their_case(small_config, capsys):
@@ -65,6 +65,22 @@ def test_unknown_numbers_are_a_dash():
     result = dict(config='a/b.py', height=32, width=48, frames=5, gflops=1.26, parameters=1234567,
                   peak_memory_mib=None, clips_per_s=0.5, frames_per_s=2.5)
     assert tool.format_result(tool.COLUMNS, result) == ['b', '32x48', '5', '1.3', '1,234,567', '-', '0.500', '2.50']
+
+
+def test_plot_has_a_line_per_config_and_length_and_no_panel_of_unknowns(tmp_path, monkeypatch):
+    from matplotlib.figure import Figure
+    figures = []
+    monkeypatch.setattr(Figure, 'savefig', lambda figure, *_, **__: figures.append(figure))
+    results = [dict(config=f'{config}.py', frames=frames, height=size, gflops=frames * size, peak_memory_mib=None,
+                    frames_per_s=1 / size) for config in 'ab' for frames in (1, 5) for size in (224, 128)]
+    tool.plot(results, tmp_path / 'x.png')
+    gflops, speed = figures[0].axes
+    assert [gflops.get_title(), speed.get_title()] == ['GFLOPs per clip', 'frames per s']
+    lines = {line.get_label(): line for line in gflops.lines}
+    assert list(lines) == ['a, T = 1', 'a, T = 5', 'b, T = 1', 'b, T = 5']
+    assert lines['b, T = 5'].get_xydata().tolist() == [[128, 640], [224, 1120]]
+    assert lines['a, T = 1'].get_color() == lines['a, T = 5'].get_color() != lines['b, T = 5'].get_color()
+    assert lines['a, T = 1'].get_linestyle() == lines['b, T = 1'].get_linestyle() != lines['b, T = 5'].get_linestyle()
 
 
 @pytest.mark.parametrize(('arguments', 'message'), [

@@ -136,21 +136,30 @@ def plot(results: list[dict], path: Path) -> None:
     panels = [(key, label) for key, label in (('gflops', 'GFLOPs per clip'), ('peak_memory_mib', 'peak memory (MiB)'),
                                               ('frames_per_s', 'frames per s'))
               if any(result[key] is not None for result in results)]
-    figure = Figure(figsize=(4 * len(panels), 3.6), layout='constrained')
+    figure = Figure(figsize=(4 * len(panels), 3.8), layout='constrained')
     FigureCanvasAgg(figure)
     for index, (key, label) in enumerate(panels):
         axes = figure.add_subplot(1, len(panels), index + 1)
-        for config, frames in dict.fromkeys((r['config'], r['frames']) for r in results):
-            line = sorted((r['height'], r[key]) for r in results
-                          if (r['config'], r['frames']) == (config, frames) and r[key] is not None)
-            axes.plot(*zip(*line, strict=True) if line else ((), ()), marker='o',
-                      label=f'{Path(config).stem}, T = {frames}')
+        _draw_lines(axes, results, key)
         axes.set(xlabel='input size (pixels)', title=label, xticks=sorted({r['height'] for r in results}))
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
         axes.spines[['top', 'right']].set_visible(False)
-    figure.axes[0].legend(frameon=False, fontsize=9)
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc='outside upper center', ncols=min(len(handles), 4), handlelength=4,
+                  frameon=False, fontsize=9)
     figure.savefig(path, dpi=150)
+
+
+def _draw_lines(axes: 'matplotlib.axes.Axes', results: list[dict], key: str) -> None:  # noqa: F821
+    """A colour per config, a dash pattern per clip length."""
+    configs, lengths = (list(dict.fromkeys(result[name] for result in results)) for name in ('config', 'frames'))
+    for config, frames in dict.fromkeys((r['config'], r['frames']) for r in results):
+        line = sorted((r['height'], r[key]) for r in results
+                      if (r['config'], r['frames']) == (config, frames) and r[key] is not None)
+        axes.plot(*zip(*line, strict=True) if line else ((), ()), marker='o', color=f'C{configs.index(config)}',
+                  linestyle=('-', '--', ':', '-.')[lengths.index(frames) % 4],
+                  label=f'{Path(config).stem}, T = {frames}')
 
 
 if __name__ == '__main__':
