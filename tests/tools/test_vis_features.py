@@ -1,9 +1,13 @@
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
+from mmengine.runner import CheckpointLoader
 from PIL import Image
 from torch import nn
 
+from mmavs.utils import safe_load
+from mmavs.utils.building import build_model
 from tests.tools.loading import load_tool
 
 tool = load_tool('analysis_tools/vis_features.py')
@@ -36,9 +40,6 @@ def test_default_rows_say_which_side_of_the_cip_they_show(small_config, tmp_path
 
 
 def test_weights_of_a_checkpoint_are_used(small_config, tmp_path):
-    from mmengine.config import Config
-
-    from mmavs.utils.building import build_model
     torch.manual_seed(3)
     model = build_model(Config.fromfile(small_config))
     torch.save(dict(state_dict=model.state_dict(), meta={}), tmp_path / 'weights.pth')
@@ -50,6 +51,23 @@ def test_weights_of_a_checkpoint_are_used(small_config, tmp_path):
                           str(out)]) == 0
         pictures.append(np.asarray(Image.open(next(out.glob('*.png')))))
     assert (pictures[0] == pictures[1]).all()
+
+
+class Note:
+    """Not known to be harmless, but harmless."""
+
+
+def test_trust_checkpoint_opens_what_is_refused_without_it(small_config, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(safe_load, '_CHOICE', dict(trust=False))
+    monkeypatch.setattr(CheckpointLoader, '_schemes', dict(CheckpointLoader._schemes))
+    model = build_model(Config.fromfile(small_config))
+    torch.save(dict(state_dict=model.state_dict(), meta={}, note=Note()), tmp_path / 'own.pth')
+    arguments = [small_config, str(tmp_path / 'own.pth'), '--num', '1', '--out', str(tmp_path / 'out')]
+    with pytest.raises(SystemExit):
+        tool.main(arguments)
+    assert 'if you trust the author of the file, pass --trust-checkpoint.' in capsys.readouterr().err
+    assert tool.main([*arguments, '--trust-checkpoint']) == 0
+    assert len(list((tmp_path / 'out').glob('*.png'))) == 1
 
 
 def test_outputs_are_recorded_by_name_and_hooks_removed():

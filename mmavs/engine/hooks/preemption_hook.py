@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from mmengine.dist import all_reduce, barrier, get_world_size
+from mmengine.dist import all_reduce, barrier, broadcast_object_list, get_world_size
 from mmengine.hooks import Hook
 
 from mmavs.registry import HOOKS
@@ -25,8 +25,8 @@ class PreemptionHook(Hook):
     second signal ends the process at once. Under ``torchrun`` the launcher reports its own exit code.
 
     Processes agree at the end of each iteration, so all stop at the same one although the signal reaches them at
-    different times or reaches only one. During validation nothing needs saving when the last checkpoint is that of
-    the running iteration: a single process then leaves at once, several after the validation.
+    different times or reaches only one. During validation nothing needs saving, because the training loops save before
+    it: a single process leaves at once, several after the validation.
 
     Args:
         signals: Names of the signals. Default: ``('SIGTERM', 'SIGINT')``.
@@ -86,7 +86,10 @@ class PreemptionHook(Hook):
         return bool(told)
 
     def _is_saved(self, runner: Any) -> bool:
-        return any(getattr(hook, 'saved_iteration', None) == runner.iter for hook in runner.hooks)
+        """Whether the running iteration is on the disk; the main process knows, others wrote nothing."""
+        saved = [any(getattr(hook, 'saved_iteration', None) == runner.iter for hook in runner.hooks)]
+        broadcast_object_list(saved)
+        return saved[0]
 
     def _leave(self, runner: Any) -> None:
         # A launcher may end the other processes as soon as one is gone: wait until the main process has saved.
