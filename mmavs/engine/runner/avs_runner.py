@@ -102,21 +102,21 @@ class AVSRunner(Runner):
             ValueError: If a checkpoint does not fit the model; see :meth:`load_checkpoint`.
         """
         if not self._has_loaded and self._resume:
-            newest = self._newest_valid_checkpoint()
-            if newest is None and self._load_from is None:
-                self.logger.info(f'No checkpoint to resume from in {self.work_dir}: training starts from scratch.')
-                return
-            if newest is None:
-                self._resume = self._on_main_process(lambda: checkpoint_defect(self._load_from) is None)
-                self.logger.info(f'No checkpoint to resume from in {self.work_dir}: ' + (
-                    'training goes on' if self._resume else 'training starts with the weights') +
-                                 f' from load_from={self._load_from}.')
-            else:
-                if self._load_from is not None:
-                    self.logger.info(f'Training goes on from {newest} in the work folder; load_from={self._load_from} '
-                                     'is not read.')
-                self._load_from = newest
+            self._choose_start()
         super().load_or_resume()
+
+    def _choose_start(self) -> None:
+        """Set ``_load_from`` and ``_resume`` to what a run with ``resume=True`` begins with."""
+        newest, given = self._newest_valid_checkpoint(), self._load_from
+        if newest is not None:
+            if given is not None:
+                self.logger.info(f'Training goes on from {newest} in the work folder; load_from={given} is not read.')
+            self._load_from = newest
+            return
+        self._resume = given is not None and self._on_main_process(lambda: checkpoint_defect(given) is None)
+        start = 'from scratch' if given is None else (
+            f'where load_from={given} ended' if self._resume else f'with the weights of load_from={given}')
+        self.logger.info(f'No checkpoint to resume from in {self.work_dir}: training starts {start}.')
 
     def _newest_valid_checkpoint(self) -> str | None:
         choice = self._on_main_process(lambda: find_resume_checkpoint(self.work_dir))
