@@ -56,6 +56,7 @@ class AtomicCheckpointHook(CheckpointHook):
         self._batches = 0
         self._resume_state: dict | None = None
         self._failure: OSError | None = None
+        self._saves_best = False
         self.saved_iteration = -1
 
     def before_train(self, runner: Any) -> None:
@@ -68,6 +69,9 @@ class AtomicCheckpointHook(CheckpointHook):
             remove_unfinished_files(self.out_dir)
         self.file_backend = _DeferredRemoval(self.file_backend)
         resumed = getattr(runner.train_loop, 'resume_state', None) or {}
+        if resumed:
+            self.saved_iteration = runner.iter
+            self.last_ckpt = runner.message_hub.get_info('last_ckpt')
         if is_main_process():
             self.file_backend.pending += resumed.get('outdated', [])
             self.file_backend.flush(keep=_best_paths(self))
@@ -122,13 +126,15 @@ class AtomicCheckpointHook(CheckpointHook):
         self._batches = 0
         # The checkpoint that is written again below already knows of this validation.
         runner.train_loop.validated_at = runner.iter
+        self._saves_best = True
         with self._transaction(runner):
             super()._save_best_checkpoint(runner, metrics)
+        self._saves_best = False
 
     def _save_checkpoint_with_step(self, runner: Any, step: int, meta: dict) -> None:
         """Replace mmengine's method, which removes the old files first and writes ``last_checkpoint`` in place."""
-        if self.saved_iteration == meta['iter'] and _is_interrupted(self.last_ckpt):
-            # A new best one: the state before the validation is written again, with the validation.
+        if self._saves_best and self.saved_iteration == meta['iter'] and _is_interrupted(self.last_ckpt):
+            # The state before the validation is written again, with the validation.
             self._write(runner, Path(self.last_ckpt).name, meta)
             return
         if self.max_keep_ckpts > 0 and (not self.keep_ckpt_ids or self.keep_ckpt_ids[-1] != step):

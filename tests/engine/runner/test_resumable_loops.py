@@ -79,8 +79,13 @@ def test_missed_validation_is_made_up_for(tmp_path, monkeypatch):
         validations.append(1)
         return compute(self, results)
     monkeypatch.setattr(ToyMetric, 'compute_metrics', counted)
+    written = []
+    write = AtomicCheckpointHook._write
+    monkeypatch.setattr(AtomicCheckpointHook, '_write',
+                        lambda self, runner, name, meta: (written.append(name), write(self, runner, name, meta)))
     train(tmp_path / 'stopped', resume=True)
     assert len(validations) == 2
+    assert set(written) <= {'epoch_2.pth', 'epoch_3.pth'}, 'what was resumed from is not saved again'
     assert_same_weights(tmp_path / 'stopped', tmp_path / 'reference')
     hubs = [torch.load(tmp_path / name / 'epoch_3.pth', weights_only=False)['message_hub']['runtime_info']['best_score']
             for name in ('stopped', 'reference')]
