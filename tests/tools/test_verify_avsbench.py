@@ -1,7 +1,9 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from mmavs.datasets.sounding_shapes import generate
 from tests.tools.loading import load_tool
@@ -45,6 +47,22 @@ def test_damage_is_an_error_with_examples_and_all_of_it_in_the_file(root, tmp_pa
     (report, ) = json.loads(out.read_text())
     assert [finding['kind'] for finding in report['findings'] if finding['level'] == 'error'] == ['broken frame'] * 5
     assert report['splits']['test']['frames'] == 0
+
+
+def test_masks_that_are_none_are_errors(root, capsys):
+    masks = sorted((root / 'Multi-sources/ms3_data/gt_masks/test').rglob('*.png'))
+    for path, values in zip(masks, [(0, 100), (0, 2), (1, 255)], strict=False):
+        Image.fromarray(np.array([values] * 32, dtype=np.uint8).repeat(32, axis=1).repeat(2, axis=0)).save(path)
+    assert tool.main([str(root), '--subset', 'ms3', '--no-expect-published']) == 1
+    printed = capsys.readouterr().out
+    assert 'ERROR broken mask: 3\n' in printed
+    assert f'{masks[0]} (mode L) holds the values 100 beside 0; a binary mask holds 0 and 1, or 0 and 255' in printed
+
+
+def test_a_table_without_clips_is_an_error(root, capsys):
+    (root / 'Multi-sources/ms3_meta_data.csv').write_text('video_id,split\n')
+    assert tool.main([str(root), '--subset', 'ms3', '--no-expect-published']) == 1
+    assert 'ERROR empty table: 1\n    the table in' in capsys.readouterr().out
 
 
 def test_long_lists_of_values_are_shortened():
