@@ -6,8 +6,8 @@ from typing import Any
 
 # Score, with prefix where it means something else there -> its meaning on the page.
 MEANINGS = {
-    'J': 'Jaccard index (IoU); a silent frame scores its true negatives',
-    'F': 'F-measure (β² = 0.3) at the best threshold',
+    'J': 'Jaccard index (IoU), pooled as the preset says',
+    'F': 'F-measure (β² = 0.3) at the best threshold, pooled as the preset says',
     'avss/F': 'F-measure (β² = 0.3), mean of all classes',
     'J_sounding': 'J of sounding frames only',
     'silent_fp_area': 'share of a silent frame predicted as sounding; lower is better',

@@ -22,13 +22,13 @@ def test_a_row_per_score_with_its_interval_and_meaning():
     rows = cells(summary_section(report()))
     assert [row[:3] for row in rows] == [['J', '61.23', '58.11 to 65.00'], ['F', '70.50', '69.00 to 72.00'],
                                          ['silent_clean', '&ndash;', '&ndash;']]
-    assert rows[0][3] == 'Jaccard index (IoU); a silent frame scores its true negatives'
+    assert rows[0][3] == 'Jaccard index (IoU), pooled as the preset says'
     assert rows[2][3] == 'silent frames without any predicted pixel'
 
 
 def test_a_score_means_what_it_means_in_its_metric_and_may_have_no_meaning():
     rows = cells(summary_section(report(metrics={'avs/F': 1.0, 'avss/F': 2.0, 'x/new': 3.0}, intervals={})))
-    assert [row[3] for row in rows] == ['F-measure (β² = 0.3) at the best threshold',
+    assert [row[3] for row in rows] == ['F-measure (β² = 0.3) at the best threshold, pooled as the preset says',
                                         'F-measure (β² = 0.3), mean of all classes', '']
     assert {row[2] for row in rows} == {'&ndash;'}
 
