@@ -118,8 +118,8 @@ def preempt(work_dir: Path) -> None:
 
 
 def gloo(work_dir: Path) -> None:
-    """Runs of two processes: uninterrupted, stopped by SIGTERM to the second only, with a poisoned clip, and with a
-    clip of the validation that is broken and then repaired.
+    """Runs of two processes: uninterrupted, stopped by SIGTERM to the second only, with a poisoned and a steep
+    clip, and with a clip of the validation that is broken and then repaired.
     """
     for name in ('plain', 'preempt', 'preempt', 'nan', 'val', 'val'):
         folder = work_dir / name
@@ -138,7 +138,7 @@ def _fork_rank(folder: Path, rank: int, port: int, hook: Callable[[], Hook] | No
                           MASTER_PORT=str(port))
     config = {}
     if folder.name == 'nan':
-        config = dict(dataset=dict(poisoned=(5, )), default_hooks=toy_config(folder).default_hooks)
+        config = dict(dataset=dict(poisoned=(5, ), steep=(7, )), default_hooks=toy_config(folder).default_hooks)
         config['default_hooks'].invalid_loss.action = 'skip'
     if folder.name == 'val':
         config = dict(checkpoint=dict(interval=5), val_dataloader=toy_config(folder).val_dataloader)

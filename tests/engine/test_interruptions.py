@@ -59,8 +59,11 @@ def test_two_processes_stop_resume_and_skip_together(tmp_path):
     assert_same_weights(tmp_path / 'preempt', tmp_path / 'plain')
     assert_same_weights(tmp_path / 'val', tmp_path / 'plain')
     events = [json.loads(line) for line in (tmp_path / 'nan' / 'invalid_loss.jsonl').read_text().splitlines()]
-    assert [event['epoch'] for event in events] == [1, 2, 3]
-    for event in events:
-        poisoned = [rank for rank in range(2) if 'clip_5' in event['clips'][rank]]
-        assert [rank for rank in range(2) if event['loss'][rank] == 'nan'] == poisoned
-        assert len(poisoned) == 1
+    for what, clip in (('loss', 'clip_5'), ('gradient', 'clip_7')):
+        found = [event for event in events if event['what'] == what]
+        assert [event['epoch'] for event in found] == [1, 2, 3]
+        for event in found:
+            # Which process had the gradient is lost in their mean; the names of all are there.
+            with_clip = [rank for rank in range(2) if clip in event['clips'][rank]]
+            assert len(with_clip) == 1
+            assert [rank for rank in range(2) if event['loss'][rank] == 'nan'] == (with_clip if what == 'loss' else [])
