@@ -51,7 +51,8 @@ def test_an_entry_that_nothing_knows():
 
 @pytest.mark.parametrize('key', [
     'train_cfg.max_epochs', 'model.neck.num_orders', 'train_dataloader.batch_size', 'randomness.seed', 'load_from',
-    'custom_hooks.0.end_epoch', 'model_wrapper_cfg.type', 'sync_bn', 'compile.mode', 'work_dir', 'env_cfg.cudnn_benchmark'])
+    'custom_hooks.0.end_epoch', 'model_wrapper_cfg.type', 'sync_bn', 'compile.mode', 'work_dir',
+    'env_cfg.cudnn_benchmark'])
 def test_what_a_run_reads_may_be_set(key):
     check_options(Config.fromfile(CONFIG), {key: 1})
 
