@@ -17,8 +17,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in (
     ROOT / 'README.md', *ROOT.glob('docs/*.md'), *ROOT.glob('configs/*/README.md'), *ROOT.glob('projects/*/README.md')))
 
-# Not of this package.
-OTHER_PROGRAMS = {'chromium', 'export', 'source'}
+# Words of the shell and programs that are not of this package.
+OTHER_PROGRAMS = {'chromium', 'done', 'export', 'for', 'source'}
 
 
 def blocks(language: str, page: str = 'README.md') -> list[str]:
@@ -26,7 +26,7 @@ def blocks(language: str, page: str = 'README.md') -> list[str]:
 
 
 def commands() -> list[tuple[str, str]]:
-    """Every command of the pages, without settings of the environment, each with its page."""
+    """Every command of the pages, without what sets its environment or its core, each with its page."""
     found = {}
     for page in PAGES:
         lines = '\n'.join(blocks('(?:bash|shell|sh)', page)).replace('\\\n', ' ').splitlines()
@@ -34,6 +34,8 @@ def commands() -> list[tuple[str, str]]:
             words = shlex.split(line, comments=True)
             while words and re.match(r'[A-Z_]+=', words[0]):
                 words.pop(0)
+            if words[:2] == ['taskset', '-c']:
+                words = words[3:]
             if words:
                 found[shlex.join(words)] = page
     return list(found.items())
