@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 import torch.distributed
 from mmengine.config import Config, DictAction
-from mmengine.dist import is_distributed
+from mmengine.dist import barrier, is_distributed
 
 from mmavs.utils.config_check import ConfigMistakeError, check_config, check_options
 
@@ -112,7 +112,7 @@ def run_main(main: Callable[[], int]) -> int:
     """Run a tool's ``main``; a mistake of the user ends in one sentence on standard error instead of a traceback.
 
     With the environment variable ``MMAVS_TRACEBACK=1`` the traceback is printed too. Errors that are none of the user's
-    (bugs) pass through.
+    (bugs) pass through. The processes of a distributed run leave their group together.
 
     Args:
         main: Called without arguments.
@@ -121,7 +121,12 @@ def run_main(main: Callable[[], int]) -> int:
         The exit code of ``main``, or 2 after a mistake.
     """
     try:
-        return main()
+        code = main()
+        _leave_process_group()
+        return code
+    except SystemExit:
+        _leave_process_group()
+        raise
     except Exception as error:
         if not is_user_error(error):
             raise
@@ -129,6 +134,13 @@ def run_main(main: Callable[[], int]) -> int:
             traceback.print_exc()
         print(f'error: {_first_line(error)}', file=sys.stderr, flush=True)
         return USER_ERROR
+
+
+def _leave_process_group() -> None:
+    """End the threads of the process group: a process that exits while one of them runs may be aborted (gloo)."""
+    if is_distributed():
+        barrier()
+        torch.distributed.destroy_process_group()
 
 
 def is_user_error(error: BaseException) -> bool:

@@ -1,5 +1,7 @@
 """Reading configs and starting processes."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -120,3 +122,15 @@ def test_exit_codes_pass_through():
     with pytest.raises(SystemExit):
         run_main(lambda: raises(SystemExit(3)))
     assert not is_user_error(KeyboardInterrupt())
+
+
+@pytest.mark.parametrize('end', ['lambda: 0', 'lambda: sys.exit(75)'])
+def test_a_distributed_run_leaves_its_process_group(end, tmp_path):
+    code = f"""if True:
+        import atexit, sys, torch.distributed as dist
+        from mmavs.engine.launch import run_main
+        dist.init_process_group('gloo', init_method='file://{tmp_path}/meet', rank=0, world_size=1)
+        atexit.register(lambda: print('still in a group:', dist.is_initialized()))
+        sys.exit(run_main({end}))"""
+    done = subprocess.run([sys.executable, '-W', 'ignore', '-c', code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (75 if '75' in end else 0, 'still in a group: False')

@@ -184,15 +184,15 @@ SGD = ('optim_wrapper.optimizer._delete_=True', 'optim_wrapper.optimizer.type=SG
 
 
 @pytest.mark.parametrize(('optimizer', 'weight_tolerance', 'loss_tolerance', 'score_tolerance'), [
-    (SGD, 1e-6, 1e-6, 1e-3), ((), None, 1e-5, 0.05)], ids=['SGD', 'AdamW'])
+    (SGD, 1e-5, 1e-5, 1e-3), ((), None, 1e-5, 0.05)], ids=['SGD', 'AdamW'])
 def test_two_processes_train_as_one_with_the_same_global_batch(trained, data, tmp_path, optimizer, weight_tolerance,
                                                                loss_tolerance, score_tolerance):
     """Four updates. Sums in another order differ in the last bit, which plain descent hands on as it is.
 
     AdamW, the config's own, divides a gradient by its size: where that is rounding only, two runs may step in opposite
     directions by the whole learning rate (measured: weights up to 1e-3 apart, the loss 1e-6, F 0.0025 points; with
-    plain descent 1.5e-8, 0 and 0). Such weights hardly matter to the loss, which is compared, and single pixels at the
-    threshold to the scores.
+    plain descent weights 1.5e-8, 1.7e-6 on the PyTorch path of the scan, loss and scores 0). Such weights hardly matter
+    to the loss, which is compared, and single pixels at the threshold to the scores.
     """
     options = ['--cfg-options', 'randomness.seed=0', *optimizer]
     run_training(trained / 'micro.py', tmp_path / 'one', data, *options)
