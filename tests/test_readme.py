@@ -63,7 +63,9 @@ def test_links_lead_to_files(page):
 
 
 def parse(script: str, arguments: list[str]) -> None:
-    tool = load_tool(f'../{script}')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str((ROOT / script).parent))  # as where the script is started
+        tool = load_tool(f'../{script}')
     if hasattr(tool, 'build_parser'):
         tool.build_parser().parse_args(arguments)
     else:
