@@ -1,6 +1,7 @@
 """What ``tools/train.py`` and ``tools/test.py`` share: reading a config, starting processes, ending in one sentence."""
 
 import argparse
+import atexit
 import dis
 import os
 import sys
@@ -112,7 +113,7 @@ def run_main(main: Callable[[], int]) -> int:
     """Run a tool's ``main``; a mistake of the user ends in one sentence on standard error instead of a traceback.
 
     With the environment variable ``MMAVS_TRACEBACK=1`` the traceback is printed too. Errors that are none of the user's
-    (bugs) pass through. The processes of a distributed run leave their group together.
+    (bugs) pass through. The processes of a distributed run end together.
 
     Args:
         main: Called without arguments.
@@ -122,10 +123,11 @@ def run_main(main: Callable[[], int]) -> int:
     """
     try:
         code = main()
-        _leave_process_group()
+        _end_together(code)
         return code
-    except SystemExit:
-        _leave_process_group()
+    except SystemExit as end:
+        if isinstance(end.code, int):
+            _end_together(end.code)
         raise
     except Exception as error:
         if not is_user_error(error):
@@ -136,11 +138,14 @@ def run_main(main: Callable[[], int]) -> int:
         return USER_ERROR
 
 
-def _leave_process_group() -> None:
-    """End the threads of the process group: a process that exits while one of them runs may be aborted (gloo)."""
+def _end_together(code: int) -> None:
+    """End a process of a distributed run at once: the interpreter's own end may abort it over a thread of gloo's."""
     if is_distributed():
         barrier()
-        torch.distributed.destroy_process_group()
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def is_user_error(error: BaseException) -> bool:
