@@ -1,7 +1,10 @@
 // The launcher of cuda_emulation.h.
 #include "cuda_emulation.h"
 
+#include <algorithm>
 #include <atomic>
+#include <numeric>
+#include <random>
 
 namespace emulation {
 namespace {
@@ -14,6 +17,7 @@ struct Meeting {
   int size = 0;
   int arrived = 0;
   unsigned round = 0;
+  int line = 0;
 #if defined(EMULATION_THREADS)
   pthread_barrier_t barrier;
 #endif
@@ -28,14 +32,16 @@ struct Block {
 
 Block* block = nullptr;
 const std::function<void()>* body = nullptr;
-bool reversed_order = false;
+int schedule = 0;
 int resident = 4;
+const char* skipped_file = "";
+int skipped_line = 0;
 
 #if defined(EMULATION_THREADS)
 thread_local Coordinates coordinates;
 thread_local unsigned warp_rounds = 0;
 
-void meet(Meeting& meeting) { pthread_barrier_wait(&meeting.barrier); }
+void meet(Meeting& meeting, int = 0) { pthread_barrier_wait(&meeting.barrier); }
 
 void start(Meeting& meeting, int size) {
   meeting = Meeting();
@@ -55,6 +61,7 @@ struct Fiber {
 
 std::vector<Fiber> fibers;
 Fiber* running = nullptr;
+uint64_t moves = 0;   // arrivals at meetings and ends of threads
 jmp_buf scheduler;
 ucontext_t origin;
 
@@ -62,8 +69,17 @@ void yield() {
   if (_setjmp(running->resume) == 0) _longjmp(scheduler, 1);
 }
 
-void meet(Meeting& meeting) {
+[[noreturn]] void fail(const char* what) {
+  std::fprintf(stderr, "%s\n", what);
+  std::abort();
+}
+
+// line: of the barrier in its source.
+void meet(Meeting& meeting, int line = 0) {
   const unsigned round = meeting.round;
+  if (meeting.arrived == 0) meeting.line = line;
+  if (meeting.line != line) fail("threads of a block wait at different barriers");
+  ++moves;
   if (++meeting.arrived == meeting.size) {
     meeting.arrived = 0;
     ++meeting.round;
@@ -80,6 +96,7 @@ void start(Meeting& meeting, int size) {
 void fiber_main() {
   (*body)();
   running->finished = true;
+  ++moves;
   _longjmp(scheduler, 1);
 }
 
@@ -96,6 +113,39 @@ void resume(Fiber& fiber) {
   fiber.context.uc_link = nullptr;
   makecontext(&fiber.context, fiber_main, 0);
   swapcontext(&origin, &fiber.context);
+}
+
+// Resumes every thread until all have ended. Schedule 0: ascending, 1: descending, both with all warps abreast. From 2
+// on, a seed: warps in random order, each run until it can get no further without another one, and its threads in
+// random order too, so that a warp is as far ahead of the others as the barriers let it.
+void run_fibers(int threads) {
+  const bool random = schedule > 1;
+  std::mt19937 generator(schedule);
+  const int warps = (threads + kWarp - 1) / kWarp;
+  std::vector<int> warp_order(warps);
+  std::iota(warp_order.begin(), warp_order.end(), 0);
+  if (schedule == 1) std::reverse(warp_order.begin(), warp_order.end());
+  std::vector<int> lanes(kWarp);
+  std::iota(lanes.begin(), lanes.end(), 0);
+  if (schedule == 1) std::reverse(lanes.begin(), lanes.end());
+  for (bool left = true; left;) {
+    const uint64_t before = moves;
+    left = false;
+    if (random) std::shuffle(warp_order.begin(), warp_order.end(), generator);
+    for (const int warp : warp_order) {
+      uint64_t last;
+      do {
+        last = moves;
+        if (random) std::shuffle(lanes.begin(), lanes.end(), generator);
+        for (const int lane : lanes) {
+          const int thread = warp * kWarp + lane;
+          if (thread < threads && !fibers[thread].finished) resume(fibers[thread]);
+        }
+      } while (random && moves != last);
+      for (int t = warp * kWarp; t < threads && t < (warp + 1) * kWarp; ++t) left |= !fibers[t].finished;
+    }
+    if (left && moves == before) fail("a barrier or shuffle is not reached by all threads of its block or warp");
+  }
 }
 #endif
 
@@ -123,25 +173,7 @@ void run_block(int threads) {
     fibers[t].started = fibers[t].finished = false;
     fibers[t].thread.x = t;
   }
-  for (int left = threads, idle = 0; left > 0;) {
-    const int before = left;
-    const unsigned rounds = block->all.round;
-    unsigned warp_rounds = 0;
-    for (const Meeting& warp : block->warps) warp_rounds += warp.round;
-    for (int i = 0; i < threads; ++i) {
-      Fiber& fiber = fibers[reversed_order ? threads - 1 - i : i];
-      if (fiber.finished) continue;
-      resume(fiber);
-      left -= fiber.finished;
-    }
-    unsigned now = 0;
-    for (const Meeting& warp : block->warps) now += warp.round;
-    idle = left == before && rounds == block->all.round && warp_rounds == now ? idle + 1 : 0;
-    if (idle > 2) {
-      std::fprintf(stderr, "a barrier or shuffle is not reached by all threads of its block or warp\n");
-      std::abort();
-    }
-  }
+  run_fibers(threads);
 #endif
 }
 
@@ -149,13 +181,26 @@ void run_block(int threads) {
 
 Coordinates& current() { return coordinates; }
 unsigned char* shared_memory() { return block->shared.data(); }
-void set_reversed(bool reversed) { reversed_order = reversed; }
+void set_schedule(int order) { schedule = order; }
 void set_resident(int blocks) { resident = blocks; }
 int resident_blocks() { return resident; }
 
-void wait_block() { meet(block->all); }
+void skip_barrier(const char* file, int line) {
+  skipped_file = file;
+  skipped_line = line;
+}
 
-int or_block(int value) {
+static bool is_skipped(const char* file, int line) {
+  const char* name = std::strrchr(file, '/');
+  return line == skipped_line && std::strcmp(name ? name + 1 : file, skipped_file) == 0;
+}
+
+void wait_block(const char* file, int line) {
+  if (!is_skipped(file, line)) meet(block->all, line);
+}
+
+int or_block(int value, const char* file, int line) {
+  if (is_skipped(file, line)) return 1;
   static std::atomic<int> any;
   any = 0;
   meet(block->all);

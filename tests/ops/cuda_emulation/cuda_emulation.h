@@ -1,7 +1,8 @@
 // Runs CUDA kernels on the CPU: the names a kernel uses, and a launcher that gives every thread of a block a stack of
 // its own. Threads of a block are fibers by default, resumed one after another in a chosen order between two barriers;
 // with EMULATION_THREADS they are operating-system threads, for a race checker. A barrier or a shuffle that some thread
-// of its block or warp never reaches is reported and ends the process.
+// of its block or warp never reaches is reported and ends the process. A barrier can be left out, named by its place in
+// the source, to see that the results show it.
 #pragma once
 
 #include <pthread.h>
@@ -54,12 +55,13 @@ struct Coordinates {
 Coordinates& current();
 unsigned char* shared_memory();
 void launch(int64_t blocks, int threads, size_t bytes, const std::function<void()>& kernel);
-void wait_block();
-int or_block(int value);
+void wait_block(const char* file, int line);
+int or_block(int value, const char* file, int line);
 // Exchanges 8 bytes between the lanes of a warp.
 uint64_t shuffle_xor(uint64_t bits, int mask);
-void set_reversed(bool reversed);      // order in which fibers are resumed
+void set_schedule(int order);          // in which fibers are resumed: 0 ascending, 1 descending, else a random seed
 void set_resident(int blocks);         // blocks the pretended device holds at a time
+void skip_barrier(const char* file, int line);   // file without folders; must outlive the launches
 
 inline float bits_to_float(uint32_t bits) {
   float value;
@@ -80,8 +82,8 @@ int resident_blocks();
 
 }  // namespace emulation
 
-inline void __syncthreads() { emulation::wait_block(); }
-inline int __syncthreads_or(int value) { return emulation::or_block(value); }
+#define __syncthreads() emulation::wait_block(__FILE__, __LINE__)
+#define __syncthreads_or(value) emulation::or_block(value, __FILE__, __LINE__)
 
 template <typename T>
 T __shfl_xor_sync(unsigned, T value, int mask) {

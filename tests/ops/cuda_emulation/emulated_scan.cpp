@@ -2,6 +2,8 @@
 #include "cuda_emulation.h"
 #include "launch.cuh"
 
+#include <string>
+
 using namespace mmavs::cuda;
 
 namespace {
@@ -88,8 +90,14 @@ int emulated_backward(int kind, const int64_t* sizes, void* const* in, void* con
 
 int emulated_interval(int states) { return saved_interval(states); }
 
-void emulated_device(int resident, int reversed) {
+void emulated_device(int resident, int schedule) {
   emulation::set_resident(resident);
-  emulation::set_reversed(reversed != 0);
+  emulation::set_schedule(schedule);
+}
+
+void emulated_skip_barrier(const char* file, int line) {
+  static std::string name;
+  name = file;
+  emulation::skip_barrier(name.c_str(), line);
 }
 }
