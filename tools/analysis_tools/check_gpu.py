@@ -3,15 +3,19 @@
     python tools/analysis_tools/check_gpu.py --json gpu.json
 
 Run from the repository root. It ends with exit code 0 if every check passes, 1 if one fails and 2 where it cannot run.
-Allow 8 minutes. Times are compared with a copy of the same device measured in the same run, with the floors of an H200
-(4.3 TB/s, 132 multiprocessors) and with mamba_ssm where its compiled scan is installed.
+It takes about 4 minutes, and after ``--seconds`` it stops with what it has. A check that ends its process or the use of
+the device does not end the others: they go on in a new process. The JSON file is complete after every check.
+
+With ``--no-build --no-times`` it can run under compute-sanitizer, with ``--only`` for a few of the checks.
 """
 
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,11 +23,9 @@ from pathlib import Path
 import torch
 
 ROOT = Path(__file__).resolve().parents[2]
-STAGE = 'MMAVS_CHECK_GPU_STAGE'
-# Clips or frames, orders, tokens; 512 channels and rank 16 throughout.
-SHAPES = {'frames 224': (60, 4, 1029), 'clip 224': (6, 8, 10290), 'frames 512': (5, 4, 5376),
-          'clip 512': (1, 8, 26880), 'clips 512, batch 2': (2, 8, 26880), 'clip 512, stride 4': (1, 8, 81920)}
-FLOORS = {1: (2.8, 4.7), 16: (4.3, 6.3)}   # ps per token, channel and order: forward, backward, on an H200
+RECORDS, FIRST = 'MMAVS_CHECK_GPU_RECORDS', 'MMAVS_CHECK_GPU_FIRST'   # tell a worker process its file and first item
+MOST_WORKERS = 12
+KILL_SECONDS = 10.   # that an ended process may take to end
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -33,6 +35,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--only', default='', help='run only the checks whose name contains this')
     parser.add_argument('--no-build', action='store_true', help='use the ops as they are built')
     parser.add_argument('--no-times', action='store_true', help='check only')
+    parser.add_argument('--seconds', type=float, default=450., help='time for everything. Default: 450')
+    parser.add_argument('--item-seconds', type=float, default=90., help='time for one check. Default: 90')
     parser.add_argument('--device', default='cuda', choices=('cuda', 'cpu'), help='cpu: try the checks without a GPU')
     return parser.parse_args(argv)
 
@@ -49,141 +53,154 @@ def build() -> float:
     return time.perf_counter() - start
 
 
-def run_checks(device: str, only: str) -> list[dict]:
-    """Every check, in one row each: name, worst quantity, its error, what is allowed, verdict."""
+def run_check(case: Callable[[], dict[str, tuple[float, float]]]) -> dict:
+    """Worst quantity of a check, its error, what is allowed, and the verdict."""
+    errors = case()
+    worst = max(errors, key=lambda k: errors[k][0] / max(errors[k][1], 1e-30))
+    error, allowed = errors[worst]
+    return dict(quantity=worst, error=error, allowed=allowed, passed=all(e <= limit for e, limit in errors.values()))
+
+
+def failure(text: str) -> dict:
+    """What a row says of an item that gave no result."""
+    return dict(quantity=text[:300], error=math.inf, allowed=0., passed=False)
+
+
+def work(args: argparse.Namespace, path: Path, first: int) -> int:
+    """Worker process: run the items from the given one on and append a record of each begin and end to a file."""
     from check_gpu_cases import all_cases
-    rows = []
-    for name, case in all_cases(device).items():
-        if only not in name:
-            continue
+
+    from mmavs.ops import resolve_backend
+
+    def write(**record) -> None:
+        with path.open('a', encoding='utf-8') as file:
+            file.write(json.dumps(record) + '\n')
+
+    backend = resolve_backend('cuda' if args.device == 'cuda' else 'auto', args.device)
+    gpu = dict(gpu=torch.cuda.get_device_name()) if args.device == 'cuda' else {}
+    items = [(name, lambda case=case: run_check(case)) for name, case in all_cases(args.device).items()
+             if args.only in name]
+    checks = len(items)
+    if args.device == 'cuda' and not args.no_times:
+        from check_gpu_times import all_times
+        items += all_times().items()
+    write(hello=dict(torch=torch.__version__, backend=backend, items=len(items), checks=checks, **gpu))
+    for number in range(first, len(items)):
+        name, function = items[number]
+        write(begin=name, number=number)
         try:
-            errors = case()
-            worst = max(errors, key=lambda k: errors[k][0] / max(errors[k][1], 1e-30))
-            error, allowed = errors[worst]
-            row = dict(check=name, quantity=worst, error=error, allowed=allowed,
-                       passed=all(e <= limit for e, limit in errors.values()))
-        except Exception as problem:  # a check that breaks must not hide the others
-            row = dict(check=name, quantity=f'{type(problem).__name__}: {problem}'[:300], error=float('inf'),
-                       allowed=0., passed=False)
-        rows.append(row)
+            row = function()
+        except Exception as problem:  # an item that breaks must not hide the others
+            row = failure(f'{type(problem).__name__}: {problem}')
+        write(end=name, number=number, row=row)
+        try:
+            torch.cuda.synchronize() if args.device == 'cuda' else None
+        except RuntimeError:
+            return 3   # the device is lost to this process, but not to the next one
+    write(done=True)
+    return 0
+
+
+def watch(command: list[str], path: Path, first: int, limit: float, deadline: float,
+          show: Callable[[dict], None]) -> str | None:
+    """Run a worker and hand its records to ``show``; why it was ended, or None if it ended by itself."""
+    process = subprocess.Popen(command, env=os.environ | {RECORDS: str(path), FIRST: str(first)})
+    seen, moved, reason = 0, time.monotonic(), None
+    while True:
+        ended = process.poll() is not None
+        records = path.read_text(encoding='utf-8').splitlines(keepends=True)
+        for line in records[seen:]:
+            if line.endswith('\n'):
+                show(json.loads(line))
+                seen, moved = seen + 1, time.monotonic()
+        now = time.monotonic()
+        # A process that hangs in the driver may survive even its end.
+        if ended or (reason is not None and now > moved + KILL_SECONDS):
+            return reason
+        if reason is None and now > min(moved + limit, deadline):
+            reason, moved = 'the time is up' if now > deadline else f'no result after {limit:.0f} s', now
+            process.kill()
+        time.sleep(0.05)
+
+
+def supervise(command: list[str], limit: float, deadline: float, report: dict, save: Callable[[], None]) -> None:
+    """Run the items in worker processes, a new one where one dies, and collect their rows in the report."""
+    state: dict = dict(next=0, running=None, done=False)
+
+    def add(name: str, row: dict) -> None:
+        kind = 'checks' if state['next'] < report['info']['checks'] else 'times'
+        report[kind].append(dict(name=name, **row))
+        state.update(next=state['next'] + 1, running=None)
+        print_row(name, row)
+        save()
+
+    def show(record: dict) -> None:
+        if 'hello' in record and 'info' not in report:
+            report['info'] = record['hello']
+            print(report['info'], flush=True)
+        elif 'begin' in record:
+            state['running'] = record['begin']
+        elif 'end' in record:
+            add(record['end'], record['row'])
+        state['done'] |= 'done' in record
+
+    for _ in range(MOST_WORKERS):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / 'records'
+            path.touch()
+            reason = watch(command, path, state['next'], limit, deadline, show)
+        if state['running'] is not None:
+            add(state['running'], failure(reason or 'its process died'))
+        elif not state['done'] and state['next'] == 0:
+            return
+        if state['done'] or time.monotonic() > deadline or state['next'] >= report['info']['items']:
+            return
+
+
+def print_row(name: str, row: dict) -> None:
+    """One line for a check or a time."""
+    if 'passed' in row:
         print(f"{'ok  ' if row['passed'] else 'FAIL'} {name:40} {row['quantity']:12} {row['error']:9.2e} "
               f"(allowed {row['allowed']:.0e})", flush=True)
-    return rows
-
-
-def milliseconds(function: Callable[[], object], budget: float = 1.) -> float:
-    """Shortest time of a call, by events, over about ``budget`` seconds and 3 to 30 calls."""
-    function()
-    torch.cuda.synchronize()
-    best, start = float('inf'), time.perf_counter()
-    for call in range(30):
-        begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-        begin.record()
-        function()
-        end.record()
-        end.synchronize()
-        best = min(best, begin.elapsed_time(end))
-        if call >= 2 and time.perf_counter() - start > budget:
-            break
-    return best
-
-
-def copy_bandwidth() -> float:
-    """Bytes read and written per second by a device-to-device copy of 1 GiB."""
-    source = torch.empty(2 ** 28, device='cuda')
-    target = torch.empty_like(source)
-    return 2 * source.nbytes / milliseconds(lambda: target.copy_(source)) * 1e3
-
-
-def mamba_peer(inputs: dict[str, torch.Tensor]) -> Callable[[], torch.Tensor] | None:
-    """mamba_ssm's scan on copies of the tokens reordered and expanded beforehand, which flatters it; None if absent."""
-    from mmavs.ops.mamba_backend import mamba_selective_scan, mamba_unusable_reason
-    if mamba_unusable_reason() is not None:
-        return None
-    batch, orders, length = inputs['Bm'].shape[:3]
-    channels = inputs['u'].shape[-1]
-    delta = torch.einsum('bklr,kcr->bkcl', inputs['delta'], inputs['dt_weight'])
-    u = inputs['u'].transpose(1, 2).repeat(1, orders, 1).contiguous()
-    B, C = (inputs[name].transpose(2, 3).contiguous() for name in ('Bm', 'Cm'))
-    delta = delta.reshape(batch, orders * channels, length).contiguous()
-    leaves = [x.detach().requires_grad_() for x in (u, delta, inputs['A'], B, C, inputs['D'], inputs['delta_bias'])]
-    return lambda: mamba_selective_scan(*leaves, True)[0]
-
-
-def time_pass(forward: Callable[[], torch.Tensor]) -> tuple[float, float]:
-    """Milliseconds of a forward pass that keeps what the backward pass needs, and of that backward pass."""
-    out = forward()
-    dout = torch.ones_like(out)
-    return milliseconds(forward), milliseconds(lambda: out.backward(dout, retain_graph=True))
-
-
-def run_times(bandwidth: float) -> list[dict]:
-    """Forward and backward at the model's shapes."""
-    from check_gpu_cases import make_cross
-
-    from mmavs.ops import cross_selective_scan
-    rows = []
-    for name, (batch, orders, length) in SHAPES.items():
-        for n, dtype in ((16, torch.float32), (16, torch.bfloat16), (1, torch.float32)):
-            made = make_cross('cuda', batch, orders, length, 512, n, rank=16, dtype=dtype)
-            inputs = {k: v.requires_grad_(v.is_floating_point()) for k, v in made.items()}
-            cells = batch * orders * length * 512
-            torch.cuda.reset_peak_memory_stats()
-            before = torch.cuda.memory_allocated()
-            own = time_pass(lambda x=inputs: cross_selective_scan(**x))
-            row = dict(shape=name, n=n, dtype=str(dtype).removeprefix('torch.'), forward_ms=own[0], backward_ms=own[1],
-                       extra_gib=(torch.cuda.max_memory_allocated() - before) / 2 ** 30)
-            for way, spent, floor in zip(('forward', 'backward'), own, FLOORS[n], strict=True):
-                row[f'{way}_ps'] = spent * 1e9 / cells
-                row[f'{way}_to_floor'] = row[f'{way}_ps'] / floor
-                row[f'{way}_bytes_of_copy'] = spent * 1e-3 * bandwidth / cells
-            peer = mamba_peer(made) if dtype == torch.float32 else None
-            if peer is not None:
-                row['mamba_forward_ms'], row['mamba_backward_ms'] = time_pass(peer)
-            rows.append(row)
-            print(f"{name:20} n={n:<2} {row['dtype']:8} forward {own[0]:8.3f} ms {row['forward_ps']:6.2f} ps/tok-ch "
-                  f"{row['forward_to_floor']:5.2f}x floor | backward {own[1]:8.3f} ms {row['backward_ps']:6.2f} "
-                  f"{row['backward_to_floor']:5.2f}x | +{row['extra_gib']:.2f} GiB | mamba_ssm "
-                  + (f"{row['mamba_forward_ms']:.3f} / {row['mamba_backward_ms']:.3f} ms" if peer else 'not measured'),
-                  flush=True)
-            del inputs, made, peer
-    return rows
-
-
-def second_stage(args: argparse.Namespace) -> int:
-    """Checks and times with the built package importable."""
-    from mmavs.ops import resolve_backend
-    wanted = {'cuda': 'cuda', 'cpu': 'auto'}[args.device]
-    backend = resolve_backend(wanted, args.device)
-    report = dict(torch=torch.__version__, build_s=float(os.environ[STAGE]), backend=backend)
-    if args.device == 'cuda':
-        report |= dict(device=torch.cuda.get_device_name(), capability=torch.cuda.get_device_capability())
-    print(report, flush=True)
-    report['checks'] = run_checks(args.device, args.only)
-    if args.device == 'cuda' and not args.no_times:
-        report['copy_bytes_per_s'] = copy_bandwidth()
-        print(f"copy: {report['copy_bytes_per_s'] / 1e12:.2f} TB/s")
-        report['times'] = run_times(report['copy_bytes_per_s'])
-    failed = [row['check'] for row in report['checks'] if not row['passed']]
-    print(f"{len(report['checks']) - len(failed)} of {len(report['checks'])} checks passed"
-          + (f'; failed: {failed}' if failed else ''))
-    if args.json:
-        args.json.write_text(json.dumps(report, indent=1), encoding='utf-8')
-    return int(bool(failed) or not report['checks'])
+    elif 'forward_ms' in row:
+        parts = [f"{way} {row[f'{way}_ms']:8.3f} ms {row[f'{way}_ps']:6.2f} ps/tok-ch "
+                 f"{row[f'{way}_to_floor']:5.2f}x floor" for way in ('forward', 'backward')]
+        peer = (f"{row['mamba_forward_ms']:.3f} / {row['mamba_backward_ms']:.3f} ms" if 'mamba_forward_ms' in row
+                else 'not measured')
+        print(f'{name:34}', *parts, f"+{row['extra_gib']:.2f} GiB", f'mamba_ssm {peer}', sep=' | ', flush=True)
+    else:
+        print(f"{name}: {row['copy_bytes_per_s'] / 1e12:.2f} TB/s", flush=True)
 
 
 def main() -> int:
-    """Build, then check in a process that finds the package on its path."""
+    """Build, then check in processes that find the package on their path."""
+    start = time.monotonic()
     args = parse_args()
-    if STAGE in os.environ:
-        return second_stage(args)
+    if RECORDS in os.environ:
+        return work(args, Path(os.environ[RECORDS]), int(os.environ[FIRST]))
     if args.device == 'cuda' and not torch.cuda.is_available():
         print(f'check_gpu.py needs a CUDA device, and torch {torch.__version__} finds none.', file=sys.stderr)
         return 2
-    seconds = 0. if args.no_build or args.device == 'cpu' else build()
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get('PYTHONPATH')]))
-    return subprocess.run([sys.executable, *sys.argv], env=os.environ | {STAGE: str(seconds), 'PYTHONPATH': path}
-                          ).returncode
+    report: dict = dict(build_s=0. if args.no_build or args.device == 'cpu' else build(), checks=[], times=[])
+    os.environ['PYTHONPATH'] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get('PYTHONPATH')]))
+
+    def save() -> None:
+        report['seconds'] = time.monotonic() - start
+        if args.json:
+            args.json.write_text(json.dumps(report, indent=1), encoding='utf-8')
+
+    supervise([sys.executable, *sys.argv], args.item_seconds, start + args.seconds, report, save)
+    save()
+    if 'info' not in report:
+        print('check_gpu.py could not start its checks.', file=sys.stderr)
+        return 2
+    rows = report['checks'] + report['times']
+    failed = [row['name'] for row in rows if not row.get('passed', True)]
+    missing = report['info']['items'] - len(rows)
+    print(f"{sum(row['passed'] for row in report['checks'])} of {report['info']['checks']} checks passed in "
+          f"{report['seconds']:.0f} s, {report['build_s']:.0f} s of them for the build"
+          + (f'; failed: {failed}' if failed else '') + (f'; {missing} were not reached' if missing else ''))
+    return int(bool(failed) or missing > 0 or not rows)
 
 
 if __name__ == '__main__':

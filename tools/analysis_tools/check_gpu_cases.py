@@ -241,6 +241,29 @@ def no_wait(device: str) -> Errors:
     return {'out': (relative_error(value, expected), 0.)}
 
 
+def graph_replay(device: str) -> Errors:
+    """Forward and backward captured in a CUDA graph and replayed on other values, against plain calls."""
+    inputs = {k: v.requires_grad_(v.is_floating_point()) for k, v in make_cross(device, 1, 4, 500, 64, 16).items()}
+    leaves = [x for x in inputs.values() if x.requires_grad]
+
+    def run() -> list[Tensor]:
+        out = cross_selective_scan(**inputs)
+        return [out, *torch.autograd.grad(out, leaves, torch.ones_like(out))]
+
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        run()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        captured = run()
+    with torch.no_grad():
+        inputs['u'].mul_(-2).add_(1)
+    graph.replay()
+    return {'graph': (max(map(relative_error, captured, run())), 0.)}
+
+
 def all_cases(device: str) -> dict[str, Callable[[], Errors]]:
     """Name -> check."""
     cases: dict[str, Callable[[], Errors]] = {}
@@ -264,6 +287,6 @@ def all_cases(device: str) -> dict[str, Callable[[], Errors]]:
     named = (orders_of_the_model, plain_inputs, huge_steps, no_tokens, gradcheck, bitwise_equal, opcheck)
     cases |= {f.__name__.replace('_', ' '): partial(f, device) for f in named}
     if device == 'cuda':
-        cases['no wait for the device'] = partial(no_wait, device)
+        cases |= {'no wait for the device': partial(no_wait, device), 'graph replay': partial(graph_replay, device)}
         cases |= {f'50000 tokens n={n}': partial(long_sequence, device, n) for n in (1, 16)}
     return cases
