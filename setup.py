@@ -91,7 +91,7 @@ def cuda_arch_flags(archs: str) -> list[str]:
     for arch in archs.replace(',', ';').replace(' ', ';').split(';'):
         if not arch:
             continue
-        match = re.fullmatch(r'(\d+)\.(\d+a?)(\+PTX)?', arch)
+        match = re.fullmatch(r'(\d+)\.(\d[af]?)(\+PTX)?', arch)
         if match is None:
             raise RuntimeError(f"TORCH_CUDA_ARCH_LIST must look like '8.0;9.0+PTX', but has {arch!r}")
         number = match[1] + match[2]
@@ -161,7 +161,7 @@ class BuildOps(build_ext):
     def _nvcc_command(self) -> list[str]:
         return [nvcc_compiler(), '-std=c++17', '-O3', '-Xcompiler', '-fPIC,-fvisibility=hidden', '-w',
                 '--expt-relaxed-constexpr',
-                *cuda_arch_flags(os.environ.get('TORCH_CUDA_ARCH_LIST', DEFAULT_CUDA_ARCHS)),
+                *cuda_arch_flags(os.environ.get('TORCH_CUDA_ARCH_LIST') or DEFAULT_CUDA_ARCHS),
                 *(flag for path in cuda_includes() for flag in ('-I', path)),
                 *(flag.replace('-isystem', '-I') for flag in self._torch_flags())]
 

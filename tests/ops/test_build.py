@@ -35,6 +35,10 @@ def test_cuda_arch_flags(build):
         '-gencode=arch=compute_90,code=compute_90']
     assert build.cuda_arch_flags('9.0a 10.0') == [
         '-gencode=arch=compute_90a,code=sm_90a', '-gencode=arch=compute_100,code=sm_100']
+    assert build.cuda_arch_flags('9.0') == ['-gencode=arch=compute_90,code=sm_90']
+    assert build.cuda_arch_flags('9.0a+PTX;10.3f') == [
+        '-gencode=arch=compute_90a,code=sm_90a', '-gencode=arch=compute_90a,code=compute_90a',
+        '-gencode=arch=compute_103f,code=sm_103f']
     with pytest.raises(RuntimeError, match=r"TORCH_CUDA_ARCH_LIST must look like .* but has 'Hopper'"):
         build.cuda_arch_flags('Hopper')
 
@@ -99,6 +103,48 @@ def test_failed_compilation_is_an_error_where_ops_are_wanted(broken_compiler, mo
     monkeypatch.setenv('MMAVS_WITH_OPS', '1')
     with pytest.raises(RuntimeError, match='no space left'):
         broken_compiler.run()
+
+
+@pytest.fixture
+def cuda_command(build, monkeypatch, tmp_path):
+    nvcc = tmp_path / 'bin' / 'nvcc'
+    nvcc.parent.mkdir()
+    nvcc.touch(mode=0o755)
+    monkeypatch.setenv('CUDA_HOME', str(tmp_path))
+    monkeypatch.setenv('FORCE_CUDA', '1')
+    return build.BuildOps(Distribution(dict(name='mmavs')))
+
+
+@pytest.mark.parametrize('archs', [None, ''])
+def test_architectures_without_a_list(build, cuda_command, monkeypatch, archs):
+    """An empty variable, as container images leave it, is none."""
+    monkeypatch.delenv('TORCH_CUDA_ARCH_LIST', raising=False)
+    if archs is not None:
+        monkeypatch.setenv('TORCH_CUDA_ARCH_LIST', archs)
+    assert '-gencode=arch=compute_90,code=sm_90' in cuda_command._nvcc_command()
+
+
+@pytest.mark.parametrize('cuda', [None, '13.0'])
+def test_stub_headers_never_hide_those_of_torch(build, cuda_command, monkeypatch, cuda):
+    import torch
+    monkeypatch.setattr(torch.version, 'cuda', cuda)
+    assert any('stubs' in flag for flag in cuda_command._nvcc_command()) == (cuda is None)
+
+
+def test_cuda_libraries_are_linked(cuda_command, monkeypatch, tmp_path):
+    import torch
+    (tmp_path / 'lib64').mkdir()
+    (tmp_path / 'lib64' / 'libcudart.so').touch()
+    torch_lib = tmp_path / 'torch' / 'lib'
+    torch_lib.mkdir(parents=True)
+    for name in ('c10_cuda', 'torch_cuda'):
+        (torch_lib / f'lib{name}.so').touch()
+    monkeypatch.setattr(torch, '__file__', str(torch_lib.parent / '__init__.py'))
+    flags = cuda_command._link_flags()
+    assert flags[flags.index('-lcudart') - 1] == f'-L{tmp_path}/lib64'
+    assert {'-lc10_cuda', '-ltorch_cuda', '-lc10', '-ltorch_cpu'} <= set(flags)
+    monkeypatch.delenv('FORCE_CUDA')
+    assert not any('cuda' in flag for flag in cuda_command._link_flags() if flag.startswith('-l'))
 
 
 def test_nvcc_must_be_there(build, monkeypatch, tmp_path):

@@ -7,10 +7,26 @@
 #include "scan_carry.cuh"
 #include "scan_forward.cuh"
 
+#if defined(__CUDACC__)
+#include <mutex>
+#endif
+
 namespace mmavs {
 namespace cuda {
 
 #if defined(__CUDACC__)
+// Raises what a kernel may use of shared memory to `bytes`. It is never lowered: another thread may be about to launch
+// the kernel for a higher rank.
+template <typename Kernel>
+cudaError_t allow_shared_memory(Kernel kernel, size_t bytes) {
+  static std::mutex mutex;
+  const std::lock_guard<std::mutex> lock(mutex);
+  cudaFuncAttributes now;
+  const cudaError_t error = cudaFuncGetAttributes(&now, kernel);
+  if (error != cudaSuccess || now.maxDynamicSharedSizeBytes >= static_cast<int>(bytes)) return error;
+  return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes));
+}
+
 // Lets a kernel use `bytes` of shared memory and returns how many of its blocks the whole device holds at a time.
 template <typename Kernel>
 cudaError_t prepare_kernel(Kernel kernel, size_t bytes, int* resident) {
@@ -19,8 +35,7 @@ cudaError_t prepare_kernel(Kernel kernel, size_t bytes, int* resident) {
   int blocks = 0;
   cudaError_t error = cudaGetDevice(&device);
   if (error == cudaSuccess) error = cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device);
-  if (error == cudaSuccess)
-    error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes));
+  if (error == cudaSuccess) error = allow_shared_memory(kernel, bytes);
   if (error == cudaSuccess) error = cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, kernel, 128, bytes);
   if (error == cudaSuccess && blocks == 0) error = cudaErrorInvalidConfiguration;
   *resident = blocks * processors;
