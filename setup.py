@@ -24,6 +24,7 @@ CSRC = Path('mmavs/ops/csrc')
 ISA_FLAGS = {'kernels_avx2': ['-mavx2', '-mfma'],
              'kernels_avx512': ['-mavx512f', '-mavx512dq', '-mavx2', '-mfma']}
 DEFAULT_CUDA_ARCHS = '8.0;9.0+PTX'
+USUAL_NVCC = '/usr/local/cuda/bin/nvcc'
 MIM_CONTENT = ('configs', 'tools', 'demo', 'model-index.yml')
 
 
@@ -77,10 +78,11 @@ def cpp_compiler() -> str | None:
 
 
 def nvcc_compiler() -> str:
-    """Path of nvcc, from CUDA_HOME or the path."""
-    home = os.environ.get('CUDA_HOME') or os.environ.get('CUDA_PATH')
-    nvcc = shutil.which('nvcc', path=f'{home}/bin') if home else shutil.which('nvcc') or '/usr/local/cuda/bin/nvcc'
-    if not nvcc or not Path(nvcc).exists():
+    """Path of nvcc: from CUDA_HOME, else from the path, else where the toolkit is usually installed."""
+    homes = [os.environ.get('CUDA_HOME'), os.environ.get('CUDA_PATH')]
+    found = [shutil.which('nvcc', path=f'{home}/bin') for home in homes if home]
+    nvcc = next(filter(None, [*found, shutil.which('nvcc'), shutil.which(USUAL_NVCC)]), None)
+    if nvcc is None:
         raise RuntimeError('FORCE_CUDA=1 needs nvcc: set CUDA_HOME to the CUDA toolkit')
     return str(Path(nvcc).resolve())
 

@@ -147,8 +147,24 @@ def test_cuda_libraries_are_linked(cuda_command, monkeypatch, tmp_path):
     assert not any('cuda' in flag for flag in cuda_command._link_flags() if flag.startswith('-l'))
 
 
+def test_nvcc_is_looked_for_in_cuda_home_first(build, cuda_command, monkeypatch, tmp_path):
+    """A CUDA_HOME without nvcc, as an image with the runtime alone may have it, does not end the search."""
+    assert build.nvcc_compiler() == str(tmp_path / 'bin' / 'nvcc')
+    usual = tmp_path / 'usual' / 'nvcc'
+    usual.parent.mkdir()
+    usual.touch(mode=0o755)
+    monkeypatch.setattr(build, 'USUAL_NVCC', str(usual))
+    monkeypatch.setenv('CUDA_HOME', str(tmp_path / 'empty'))
+    monkeypatch.setenv('PATH', '')
+    assert build.nvcc_compiler() == str(usual)
+    monkeypatch.setenv('PATH', str(tmp_path / 'bin'))
+    assert build.nvcc_compiler() == str(tmp_path / 'bin' / 'nvcc')
+
+
 def test_nvcc_must_be_there(build, monkeypatch, tmp_path):
     monkeypatch.setenv('CUDA_HOME', str(tmp_path))
+    monkeypatch.setenv('PATH', '')
+    monkeypatch.setattr(build, 'USUAL_NVCC', str(tmp_path / 'nvcc'))
     with pytest.raises(RuntimeError, match='FORCE_CUDA=1 needs nvcc: set CUDA_HOME'):
         build.nvcc_compiler()
 

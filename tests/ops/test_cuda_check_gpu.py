@@ -146,6 +146,43 @@ def test_times_are_reported(script, cases, monkeypatch, capsys):
     assert len(check_gpu_times.all_times()) == 1 + len(check_gpu_times.SHAPES) * len(check_gpu_times.KINDS)
 
 
+def test_shortest_time_of_calls_that_wait_for_a_busy_device(cases, monkeypatch):
+    """3 to 30 calls, and no more than the budget allows; the device is kept busy before each is queued."""
+    import check_gpu_times
+    log, spent = [], [5., 3., 4., 200., 200.]
+
+    class Event:
+        def __init__(self, enable_timing):
+            pass
+
+        def record(self):
+            log.append('record')
+
+        def synchronize(self):
+            pass
+
+        def elapsed_time(self, end):
+            return spent[log.count('busy') - 1]
+
+    monkeypatch.setattr(torch.cuda, 'Event', Event)
+    monkeypatch.setattr(torch.cuda, '_sleep', lambda cycles: log.append('busy'))
+    assert check_gpu_times.milliseconds(lambda: log.append('call')) == 3
+    assert log == ['call', *['busy', 'record', 'call', 'record'] * 5]
+    log.clear()
+    assert check_gpu_times.milliseconds(lambda: log.append('call'), budget_ms=0) == 3
+    assert log.count('call') == 4
+
+
+def test_peak_memory_is_that_of_one_pass(cases, monkeypatch):
+    import check_gpu_times
+    monkeypatch.setattr(torch.cuda, 'synchronize', lambda: None)
+    monkeypatch.setattr(torch.cuda, 'reset_peak_memory_stats', lambda: None)
+    monkeypatch.setattr(torch.cuda, 'memory_allocated', lambda: 2 ** 30)
+    monkeypatch.setattr(torch.cuda, 'max_memory_allocated', lambda: 3 * 2 ** 30)
+    x = torch.ones(3, requires_grad=True)
+    assert check_gpu_times.peak_memory(lambda: x * 2, [x]) == 2
+
+
 @pytest.fixture
 def cases(monkeypatch):
     monkeypatch.syspath_prepend(str(SCRIPT.parent))
