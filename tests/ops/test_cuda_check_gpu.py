@@ -52,13 +52,13 @@ def write(**record):
 
 write(hello=dict(items=5, checks=4))
 for number in range(int(os.environ['MMAVS_CHECK_GPU_FIRST']), 5):
-    write(begin=f'item {number}', number=number)
+    write(begin=f'item {number}')
     if number == 1:
         os._exit(9)
     if number == 2:
         time.sleep(60)
     row = dict(copy_bytes_per_s=1e12) if number == 4 else dict(quantity='out', error=0., allowed=1., passed=True)
-    write(end=f'item {number}', number=number, row=row)
+    write(end=f'item {number}', row=row)
     if number == 3:
         sys.exit(3)   # what a worker does that has lost the device
 write(done=True)
@@ -104,7 +104,7 @@ def test_worker_that_does_not_start(script, capfd):
     assert 'no package' in capfd.readouterr().err
 
 
-def test_worker_goes_on_at_the_given_item_and_leaves_a_lost_device(script, cases, monkeypatch, tmp_path):
+def test_worker_goes_on_at_the_given_item_and_leaves_a_lost_device(script, cases, monkeypatch, tmp_path, capsys):
     """An error that stays, as CUDA errors do, ends the worker after its row is written."""
     def broken(device):
         raise RuntimeError('illegal memory access')
@@ -119,7 +119,11 @@ def test_worker_goes_on_at_the_given_item_and_leaves_a_lost_device(script, cases
     assert list(rows) == ['second', 'third', 'fourth']
     assert [row['passed'] for row in rows.values()] == [True, False, False]
     assert rows['third']['quantity'] == 'RuntimeError: illegal memory access'
-    assert rows['fourth'] == dict(quantity='out', error=2., allowed=1., passed=False)
+    assert rows['fourth'].pop('seconds') >= 0
+    assert rows['fourth'] == dict(quantity='out', error=2., allowed=1., passed=False, errors=dict(out=2., du=0.))
+    assert 'in broken' in capsys.readouterr().err, 'where an item broke is shown'
+    script.print_row('fourth', rows['fourth'])
+    assert 'all errors: out 2.00e+00, du 0.00e+00' in capsys.readouterr().out
 
     path.unlink()
     monkeypatch.setattr(script.torch.cuda, 'synchronize', lambda: broken('cuda'))

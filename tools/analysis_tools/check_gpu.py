@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,7 +59,8 @@ def run_check(case: Callable[[], dict[str, tuple[float, float]]]) -> dict:
     errors = case()
     worst = max(errors, key=lambda k: errors[k][0] / max(errors[k][1], 1e-30))
     error, allowed = errors[worst]
-    return dict(quantity=worst, error=error, allowed=allowed, passed=all(e <= limit for e, limit in errors.values()))
+    return dict(quantity=worst, error=error, allowed=allowed, passed=all(e <= limit for e, limit in errors.values()),
+                errors={name: e for name, (e, _) in errors.items()})
 
 
 def failure(text: str) -> dict:
@@ -77,7 +79,7 @@ def work(args: argparse.Namespace, path: Path, first: int) -> int:
             file.write(json.dumps(record) + '\n')
 
     backend = resolve_backend('cuda' if args.device == 'cuda' else 'auto', args.device)
-    gpu = dict(gpu=torch.cuda.get_device_name()) if args.device == 'cuda' else {}
+    gpu = dict(gpu=torch.cuda.get_device_name(), cuda=torch.version.cuda) if args.device == 'cuda' else {}
     items = [(name, lambda case=case: run_check(case)) for name, case in all_cases(args.device).items()
              if args.only in name]
     checks = len(items)
@@ -87,12 +89,14 @@ def work(args: argparse.Namespace, path: Path, first: int) -> int:
     write(hello=dict(torch=torch.__version__, backend=backend, items=len(items), checks=checks, **gpu))
     for number in range(first, len(items)):
         name, function = items[number]
-        write(begin=name, number=number)
+        write(begin=name)
+        start = time.perf_counter()
         try:
             row = function()
         except Exception as problem:  # an item that breaks must not hide the others
+            traceback.print_exc()
             row = failure(f'{type(problem).__name__}: {problem}')
-        write(end=name, number=number, row=row)
+        write(end=name, row=row | dict(seconds=time.perf_counter() - start))
         try:
             torch.cuda.synchronize() if args.device == 'cuda' else None
         except RuntimeError:
@@ -162,6 +166,8 @@ def print_row(name: str, row: dict) -> None:
     if 'passed' in row:
         print(f"{'ok  ' if row['passed'] else 'FAIL'} {name:40} {row['quantity']:12} {row['error']:9.2e} "
               f"(allowed {row['allowed']:.0e})", flush=True)
+        if not row['passed'] and 'errors' in row:
+            print('     all errors:', ', '.join(f'{name} {error:.2e}' for name, error in row['errors'].items()))
     elif 'forward_ms' in row:
         parts = [f"{way} {row[f'{way}_ms']:8.3f} ms {row[f'{way}_ps']:6.2f} ps/tok-ch "
                  f"{row[f'{way}_to_floor']:5.2f}x floor" for way in ('forward', 'backward')]

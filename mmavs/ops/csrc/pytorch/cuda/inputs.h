@@ -80,7 +80,7 @@ struct ScanInputs {
   template <typename acc_t>
   cuda::ScanParams<acc_t> params(bool delta_softplus, int64_t y_start, int64_t y_length) const {
     cuda::ScanParams<acc_t> p{};
-    narrow(batch * orders * channels);   // bounds the number of blocks
+    narrow(batch * orders * channels * ((states + cuda::kMaxBlockStates - 1) / cuda::kMaxBlockStates));   // most blocks
     p.batch = narrow(batch), p.orders = narrow(orders), p.length = narrow(length), p.channels = narrow(channels);
     p.states = narrow(states), p.rank = narrow(rank), p.y_start = narrow(y_start), p.y_length = narrow(y_length);
     p.delta_softplus = delta_softplus;
