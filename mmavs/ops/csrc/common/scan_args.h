@@ -7,7 +7,7 @@
 
 namespace mmavs {
 
-// Tokens between two saved states. Also STATE_CHUNK['cpu'] in mmavs/ops/schemas.py.
+// Tokens between two saved states. Also CHUNK in mmavs/ops/reference.py.
 constexpr int64_t kChunk = 64;
 // Chunks that the backward pass handles before it adds up what the tasks have found for the same tokens.
 constexpr int64_t kSlabChunks = 16;
@@ -60,7 +60,8 @@ struct BackwardArgs {
   T* rows;    // (B * sets, units, chunks of a slab, kChunk * (2n + padded rank)): gradients of B, C and the factor
   int64_t padded_rank;  // R rounded up to whole vectors
 
-  // Values per token. A chunk holds B and C in pieces of 4, 2 or 1 states, each (tokens, states), then the factor.
+  // Values per token. A chunk holds B and C in pieces of two states, an odd last one alone, each (tokens, states); then
+  // the factor.
   int64_t row_size() const { return 2 * scan.states + padded_rank; }
   int64_t units() const { return (scan.channels + kUnit - 1) / kUnit; }
   // Place in `rows` of the sums of a unit (counted over all sequences and sets) for a chunk of the slab.

@@ -8,7 +8,7 @@
 //   one dtype (double, float, bfloat16 or half). A, D, delta_bias, dt_weight have the dtype of the sums: double for
 //   double tokens, else float. out (B, y_len, C) has the dtype of the sums, and so have all gradients.
 //   states (B, K, ceil(L / chunk), n, C), dtype of the sums: the state before each chunk of tokens, in the order in
-//   which scan k visits them; (0) without save_states. Chunks of 64 tokens (STATE_CHUNK in mmavs/ops/schemas.py).
+//   which scan k visits them; (0) without save_states. Chunks of 64 tokens (CHUNK in mmavs/ops/reference.py).
 // selective_scan: u, delta (B, D, L); A (D, n); Bm, Cm (B, G, n, L); D, delta_bias (D); out (B, D, L);
 //   last_state (B, D, n); states (B, G, ceil(L / chunk), n, D / G).
 // Absent inputs have empty gradients.

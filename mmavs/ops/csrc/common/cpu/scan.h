@@ -118,7 +118,7 @@ void merge_rows(const BackwardArgs<T>& args, int64_t scan, int64_t slab, int64_t
       const auto row = [&](const Tokens<T>& x) { return x.data + batch * x.batch + k * x.scan + place * x.token; };
       T *dB = row(args.dB), *dC = row(args.dC);
       for (int64_t j = 0; j < n;) {
-        const int64_t states = n - j >= 4 ? 4 : n - j >= 2 ? 2 : 1, from = j * kChunk + i * states;
+        const int64_t states = n - j >= 2 ? 2 : 1, from = j * kChunk + i * states;
         for (int64_t m = 0; m < states; ++m, ++j) {
           dB[j * args.dB.channel] = B[from + m];
           dC[j * args.dC.channel] = C[from + m];

@@ -16,6 +16,22 @@ void add_sums(const T* vectors, T* sums, int count) {
     for (int lane = 0; lane < V; ++lane) sums[i] += vectors[i * V + lane];
 }
 
+// sums[r] += sum_i factor[i][r] vectors[i] for N neighbours r.
+template <typename T, int N>
+void add_weighted(const T* vectors, const T* factor, int64_t rank, T* sums, int count) {
+  constexpr int V = kLanes<T>;
+  Vec<T> sum[N];
+#pragma GCC unroll 8
+  for (int r = 0; r < N; ++r) sum[r] = load(sums + r * V);
+  for (int i = 0; i < count; ++i) {
+    const Vec<T> x = load(vectors + i * V);
+#pragma GCC unroll 8
+    for (int r = 0; r < N; ++r) sum[r] += x * factor[i * rank + r];
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < N; ++r) store(sums + r * V, sum[r]);
+}
+
 // Gradient of the factor, sums[i][r] += sum_c draw[i][c] weight[c][r], and of the weight, dweight[r] += factor[i][r] draw[i].
 template <typename T>
 void backward_factor(const T* draw, const T* factor, const T* weight, int64_t padded_rank, int64_t rank, T* sums,
@@ -41,16 +57,9 @@ void backward_factor(const T* draw, const T* factor, const T* weight, int64_t pa
       store(sums + i * padded_rank + r, sum);
     }
   }
-  for (int64_t r = 0; r < rank; ++r) {
-    Vec<T> even = load(dweight + r * V), odd{};
-    int i = 0;
-    for (; i + 2 <= count; i += 2) {
-      even += load(draw + i * V) * factor[i * rank + r];
-      odd += load(draw + (i + 1) * V) * factor[(i + 1) * rank + r];
-    }
-    if (i < count) even += load(draw + i * V) * factor[i * rank + r];
-    store(dweight + r * V, even + odd);
-  }
+  int64_t r = 0;
+  for (; r + 8 <= rank; r += 8) add_weighted<T, 8>(draw, factor + r, rank, dweight + r * V, count);
+  for (; r < rank; ++r) add_weighted<T, 1>(draw, factor + r, rank, dweight + r * V, count);
 }
 
 }  // namespace MMAVS_ISA
