@@ -24,7 +24,7 @@ def test_every_combination_is_measured_and_written(small_config, tmp_path, capsy
         assert result['peak_memory_mib'] is None
     assert Image.open(out / 'benchmark.png').size == (1200, 570)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ['config', 'size', 'T', 'GFLOPs', 'parameters', 'clips/s', 'frames/s']
+    assert lines[0].split() == ['config', 'size', 'T', 'GFLOPs', 'parameters', 'seconds', 'clips/s', 'frames/s']
     assert lines[4].split()[:3] == ['small', '96x96', '2']
 
 
@@ -35,7 +35,8 @@ def test_fresh_processes_give_memory_and_a_table_of_nothing_else(small_config, t
                       '--out', str(tmp_path)]) == 0
     lines = capfd.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == ['config', 'small', 'small', 'Wrote']
-    assert lines[0].split() == ['config', 'size', 'T', 'GFLOPs', 'parameters', 'peak', 'MiB', 'clips/s', 'frames/s']
+    assert lines[0].split() == ['config', 'size', 'T', 'GFLOPs', 'parameters', 'peak', 'MiB', 'seconds', 'clips/s',
+                                'frames/s']
     memory = [result['peak_memory_mib'] for result in json.loads((tmp_path / 'benchmark.json').read_text())]
     assert 0 < memory[0] < 4096
     assert lines[1].split()[5] == f'{memory[0]:.0f}'
@@ -63,8 +64,9 @@ def test_a_case_that_fails_does_not_end_the_sweep(small_config, tmp_path, capsys
 
 def test_unknown_numbers_are_a_dash():
     result = dict(config='a/b.py', height=32, width=48, frames=5, gflops=1.26, parameters=1234567,
-                  peak_memory_mib=None, clips_per_s=0.5, frames_per_s=2.5)
-    assert tool.format_result(tool.COLUMNS, result) == ['b', '32x48', '5', '1.3', '1,234,567', '-', '0.500', '2.50']
+                  peak_memory_mib=None, seconds=2.0, clips_per_s=0.5, frames_per_s=2.5)
+    assert tool.format_result(tool.COLUMNS, result) == ['b', '32x48', '5', '1.3', '1,234,567', '-', '2.00', '0.500',
+                                                        '2.50']
 
 
 def test_plot_has_a_line_per_config_and_length_and_no_panel_of_unknowns(tmp_path, monkeypatch):

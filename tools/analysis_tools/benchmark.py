@@ -1,6 +1,7 @@
 """Cost of one or more configs over input sizes and clip lengths, as in the paper's Fig. 10.
 
-Prints a table of GFLOPs, parameters, peak memory, clips/s and frames/s; writes it as JSON and as a plot.
+Prints a table of GFLOPs, parameters, peak memory, seconds of a batch, clips/s and frames/s; writes it as JSON and as a
+plot.
 
 Example:
     python tools/analysis_tools/benchmark.py configs/avs_mamba/*_ms3.py --shapes 224 512 --out work_dirs/benchmark
@@ -32,8 +33,8 @@ class Column(NamedTuple):
 
 COLUMNS = (Column('config', 'config', '{}', 22), Column('size', 'size', '{}', 10), Column('frames', 'T', '{}', 4),
            Column('gflops', 'GFLOPs', '{:.1f}', 10), Column('parameters', 'parameters', '{:,}', 13),
-           Column('peak_memory_mib', 'peak MiB', '{:.0f}', 10), Column('clips_per_s', 'clips/s', '{:.3f}', 9),
-           Column('frames_per_s', 'frames/s', '{:.2f}', 10))
+           Column('peak_memory_mib', 'peak MiB', '{:.0f}', 10), Column('seconds', 'seconds', '{:.2f}', 10),
+           Column('clips_per_s', 'clips/s', '{:.3f}', 9), Column('frames_per_s', 'frames/s', '{:.2f}', 10))
 
 
 def build_parser() -> argparse.ArgumentParser:
