@@ -10,8 +10,6 @@ import logging
 import os
 from functools import lru_cache
 
-import torch
-
 from .ext_loader import has_kernel, load_extension
 from .mamba_backend import mamba_unusable_reason
 
@@ -48,7 +46,7 @@ def resolve_backend(backend: str, device_type: str) -> str:
     """
     source = 'backend'
     if backend == 'auto':
-        source, backend = ENVIRONMENT, os.environ.get(ENVIRONMENT, 'auto')
+        source, backend = ENVIRONMENT, os.environ.get(ENVIRONMENT) or 'auto'
     return _resolve(backend, source, device_type)
 
 
@@ -61,22 +59,21 @@ resolve_backend._dynamo_marked_constant = True
 def _resolve(backend: str, source: str, device_type: str) -> str:
     if backend not in (*BACKENDS, 'auto'):
         raise ValueError(f"{source} must be 'auto' or one of {BACKENDS}, but got {backend!r}")
-    reasons = {name: unusable_reason(name, device_type) for name in BACKENDS}
-    if backend != 'auto':
-        if reasons[backend] is not None:
-            usable = [name for name, reason in reasons.items() if reason is None]
-            raise RuntimeError(f"scan backend '{backend}' (chosen by {source}) is not usable: {reasons[backend]}; "
-                               f"usable here: 'auto' or one of {usable}")
-        chosen = backend
+    reasons: dict[str, str | None] = {}
+    # In this order and no further than needed: to ask for mamba_ssm is to import it and all that it imports.
+    for chosen in BACKENDS if backend == 'auto' else (backend,):
+        reasons[chosen] = unusable_reason(chosen, device_type)
+        if reasons[chosen] is None:
+            break
     else:
-        chosen = next(name for name in BACKENDS if reasons[name] is None)
+        usable = [name for name in BACKENDS if unusable_reason(name, device_type) is None]
+        raise RuntimeError(f"scan backend '{backend}' (chosen by {source}) is not usable: {reasons[backend]}; "
+                           f"usable here: 'auto' or one of {usable}")
     _report(chosen, backend, device_type, reasons)
     return chosen
 
 
 def _report(chosen: str, backend: str, device_type: str, reasons: dict[str, str | None]) -> None:
-    if torch.compiler.is_compiling():
-        return
     if backend == 'auto' and chosen == 'torch' and device_type in ('cpu', 'cuda'):
         native = 'cpp' if device_type == 'cpu' else 'cuda'
         level = logging.WARNING if device_type == 'cuda' else logging.INFO

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from .reference import accumulate_dtype
 
+INSTALL = '`MAMBA_KEEP_CUDA_BUILD=TRUE pip install mamba-ssm --no-build-isolation`'
+
 
 def mamba_unusable_reason() -> str | None:
     """Why mamba_ssm cannot be used, in one sentence; None if it can.
@@ -17,17 +19,22 @@ def mamba_unusable_reason() -> str | None:
     """
     try:
         from mamba_ssm.ops import selective_scan_interface as interface
-    except (ImportError, OSError) as error:
-        return f'mamba_ssm cannot be imported ({error}); install it with `pip install mamba-ssm`'
+    except Exception as error:  # of whatever it imports in turn: a package that is optional stops nothing
+        return f'mamba_ssm cannot be imported ({type(error).__name__}: {error}); install it with {INSTALL}'
     if getattr(interface, 'selective_scan_cuda', None) is None:
-        return ('mamba_ssm is installed without its compiled scan; install it with `MAMBA_KEEP_CUDA_BUILD=TRUE pip '
-                'install mamba-ssm --no-build-isolation`')
+        return f'mamba_ssm is installed without its compiled scan; install it with {INSTALL}'
     return None
 
 
 def mamba_selective_scan(u: Tensor, delta: Tensor, A: Tensor, Bm: Tensor, Cm: Tensor, D: Tensor | None,
                          delta_bias: Tensor | None, delta_softplus: bool) -> tuple[Tensor, Tensor]:
-    """``selective_scan`` of (B, C, L) tokens by mamba_ssm, in float32: outputs (B, C, L) and last states (B, C, n)."""
+    """``selective_scan`` of (B, C, L) tokens by mamba_ssm, in float32: outputs (B, C, L) and last states (B, C, n).
+
+    Raises:
+        TypeError: If the tokens are float64, which it cannot scan.
+    """
+    if u.dtype == torch.float64:
+        raise TypeError("mamba_ssm scans in float32 only, but the tokens are float64; choose backend='torch' for them")
     from mamba_ssm.ops.selective_scan_interface import selective_scan_fn
     u, delta, Bm, Cm = (x.to(torch.float32) for x in (u, delta, Bm, Cm))
     return selective_scan_fn(u, delta, A, Bm, Cm, D, None, delta_bias, delta_softplus, True)

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from mmavs.ops import dispatch, ext_loader, mamba_backend, resolve_backend
+from mmavs.ops import dispatch, ext_loader, mamba_backend, resolve_backend, selective_scan
 from tests.ops.scan_cases import in_subprocess_environment, make_cross, native_or_skip, permutations, run_cross
 
 HIDE_EXTENSION = '''
@@ -50,6 +50,20 @@ def test_environment_and_argument(monkeypatch):
     assert resolve_backend('cpp', 'cpu') == 'cpp'
 
 
+def test_an_empty_variable_is_none(monkeypatch):
+    """As job scripts and container images leave it."""
+    monkeypatch.setenv('MMAVS_SCAN_BACKEND', '')
+    assert resolve_backend('auto', 'meta') == 'torch'
+
+
+@pytest.mark.parametrize(('backend', 'asked'), [('auto', ['cuda']), ('torch', ['torch'])])
+def test_no_other_package_is_imported_than_needed(monkeypatch, backend, asked):
+    calls = []
+    monkeypatch.setattr(dispatch, 'unusable_reason', lambda name, device: calls.append(name))
+    resolve_backend(backend, 'cuda')
+    assert calls == asked
+
+
 def test_unknown_names(monkeypatch):
     with pytest.raises(ValueError, match=r"^backend must be 'auto' or one of .*, but got 'triton'$"):
         resolve_backend('triton', 'cpu')
@@ -86,10 +100,29 @@ def test_mamba_ssm_needs_its_compiled_scan(monkeypatch, module, reason):
     assert (found is None) if reason is None else (reason in found)
 
 
+def test_a_broken_mamba_ssm_stops_nothing(monkeypatch):
+    class Broken:
+        def __getattr__(self, name):
+            raise RuntimeError('0 active drivers')
+
+    monkeypatch.setitem(sys.modules, 'mamba_ssm', SimpleNamespace())
+    monkeypatch.setitem(sys.modules, 'mamba_ssm.ops', Broken())
+    assert 'cannot be imported (RuntimeError: 0 active drivers)' in mamba_backend.mamba_unusable_reason()
+
+
 def test_choice_is_logged_once(caplog):
     with caplog.at_level(logging.INFO, logger='mmavs.ops'):
         for _ in range(3):
             resolve_backend('torch', 'cpu')
+    assert [record.getMessage() for record in caplog.records] == ["Scans of cpu tensors run on backend 'torch'"]
+
+
+def test_choice_is_logged_where_a_compiled_function_makes_it(caplog):
+    x = torch.ones(1, 2, 3)
+    scan = torch.compile(lambda x: selective_scan(x, x, -x[0, :, :1], x[:, :1], x[:, :1], backend='torch'),
+                         fullgraph=True, backend='eager')
+    with caplog.at_level(logging.INFO, logger='mmavs.ops'):
+        scan(x)
     assert [record.getMessage() for record in caplog.records] == ["Scans of cpu tensors run on backend 'torch'"]
 
 

@@ -37,6 +37,13 @@ def test_arguments_arrive_in_their_places(calls, softplus):
     torch.testing.assert_close(last, state)
 
 
+def test_double_precision_is_refused(calls):
+    tokens, rows = torch.randn(1, 2, 5).double(), torch.randn(1, 1, 3, 5).double()
+    with pytest.raises(TypeError, match='scans in float32 only, but the tokens are float64; choose backend='):
+        mamba_backend.mamba_selective_scan(tokens, tokens, -torch.rand(2, 3).double(), rows, rows, None, None, True)
+    assert calls == []
+
+
 def test_half_precision_is_scanned_in_single(calls):
     tokens, rows = torch.randn(1, 2, 5).bfloat16(), torch.randn(1, 1, 3, 5).bfloat16()
     out, _ = mamba_backend.mamba_selective_scan(tokens, tokens, -torch.rand(2, 3), rows, rows, None, None, True)
