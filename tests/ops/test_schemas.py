@@ -6,7 +6,17 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mmavs.ops import cross_selective_scan, selective_scan
 from mmavs.ops.flops import scan_backward_flops, scan_flops
-from tests.ops.scan_cases import NAMES, leaves, make_cross, native_or_skip, permutations, run_cross, with_gradients
+from mmavs.ops.schemas import SCHEMAS
+from tests.ops.scan_cases import (
+    NAMES,
+    leaves,
+    make_cross,
+    native_or_skip,
+    permutations,
+    run_cross,
+    skip_absent_isa,
+    with_gradients,
+)
 
 
 @pytest.fixture(params=['torch', 'cpp'])
@@ -52,6 +62,17 @@ def test_opcheck_selective_scan(kind):
     check(op_of(kind, 'selective_scan_bwd'), (torch.ones_like(out), *inputs, states, True))
 
 
+def test_opcheck_exponential():
+    native_or_skip()
+    check(torch.ops.mmavs.scan_exp2, (torch.linspace(-3, 0, 2048), 1))
+
+
+@pytest.mark.parametrize('number', range(4))
+def test_the_library_has_the_schemas_of_the_rules(kind, number):
+    wanted = torch._C.parse_schema('mmavs::' + SCHEMAS[number].format(s='_torch' if kind == 'torch' else ''))
+    assert torch._C._get_schema(wanted.name, '') == wanted
+
+
 def test_compile_without_graph_breaks(kind):
     index, inputs = permutations(2, 20), make_cross(length=20, rank=2)
 
@@ -83,6 +104,24 @@ def test_export_with_dynamic_length(kind):
     program = torch.export.export(Scan(kind), arguments(70, 0), dynamic_shapes=shapes)
     for other in (5, 200):
         assert torch.equal(program.module()(*arguments(other, 1)), Scan(kind)(*arguments(other, 1)))
+
+
+class PlainScan(torch.nn.Module):
+    def __init__(self, kind):
+        super().__init__()
+        self.kind = kind
+
+    def forward(self, u, delta, A, B, C, D, delta_bias):
+        return selective_scan(u, delta, A, B, C, D, u, delta_bias, True, True, backend=self.kind)
+
+
+def test_export_of_the_plain_scan_with_dynamic_length(kind):
+    length = torch.export.Dim('length', min=2, max=10_000)
+    shapes = dict(u={2: length}, delta={2: length}, A=None, B={3: length}, C={3: length}, D=None, delta_bias=None)
+    program = torch.export.export(PlainScan(kind), tuple(selective_inputs(70)), dynamic_shapes=shapes)
+    for other in (5, 200):
+        values, expected = (scan(*selective_inputs(other)) for scan in (program.module(), PlainScan(kind)))
+        assert all(torch.equal(x, y) for x, y in zip(values, expected, strict=True))
 
 
 def test_second_forward_output_carries_no_gradient(kind):
@@ -123,7 +162,7 @@ def test_exponential_of_the_kernels(monkeypatch, isa, dtype, bound):
     try:
         y = torch.ops.mmavs.scan_exp2(x, 1).double()
     except RuntimeError as error:
-        pytest.skip(str(error))
+        skip_absent_isa(error)
     expected = torch.exp2(x.double())
     assert ((y - expected).abs() / expected)[:-1].max() < bound
     assert y[-2] == 1

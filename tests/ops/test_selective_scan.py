@@ -31,7 +31,7 @@ def compare(backend, inputs, dtype=torch.float64, bounds=EXACT, softplus=True):
     assert_close(with_gradients(lambda x: run(x, backend, softplus), lower), expected, **bounds)
 
 
-@pytest.mark.parametrize('length', [1, 7, 64, 65, 127])
+@pytest.mark.parametrize('length', [1, 2, 7, 63, 64, 65, 127])
 def test_lengths(backend, length):
     compare(backend, make(length=length))
 
@@ -40,6 +40,11 @@ def test_lengths(backend, length):
 @pytest.mark.parametrize('n', [1, 4, 16])
 def test_groups(backend, groups, n):
     compare(backend, make(groups=groups, n=n, channels=24))
+
+
+@pytest.mark.parametrize('n', [2, 3, 8, 19, 256])
+def test_state_sizes(backend, n):
+    compare(backend, make(channels=5, length=40, n=n))
 
 
 @pytest.mark.parametrize('absent', [('z',), ('D',), ('delta_bias',), ('z', 'D', 'delta_bias')])
@@ -91,10 +96,12 @@ def test_forms_of_b_and_c(backend, form):
     else:
         inputs.update(B=inputs['A'] * 2)
         full.update(B=inputs['B'][None, :, :, None].expand(2, -1, -1, 65), C=inputs['C'].expand(-1, 6, -1, -1))
-    expected = with_gradients(lambda x: naive_selective(x, True)[0], full)[0]
-    values = with_gradients(lambda x: run(x, backend), inputs)
-    assert error(values[0], expected) < 1e-12
-    assert [tuple(x.shape) for x in values[1:]] == [tuple(x.shape) for x in inputs.values()]
+    expected = with_gradients(lambda x: naive_selective(x, True)[0], full)
+    for i, (name, x) in enumerate(inputs.items(), 1):
+        if name in 'BC':  # (B, G, n, L) -> the shape given
+            wide = expected[i]
+            expected[i] = wide.sum((0, 3)) if x.dim() == 2 else wide.sum(1, keepdim=x.dim() == 4)
+    assert_close(with_gradients(lambda x: run(x, backend), inputs), expected, **EXACT)
 
 
 def test_strided_inputs(backend):
@@ -113,6 +120,44 @@ def test_nothing_to_scan(backend):
     assert values[0].shape == (2, 8, 0)
     assert not values[3].any()
     assert not run(make(length=0), backend, return_last_state=True)[1].any()
+
+
+def test_huge_steps_forget_everything(backend):
+    inputs = make(dtype=torch.float32, absent=('z', 'delta_bias'))
+    inputs['A'] -= 1  # exp(-1000) is no number above zero
+    inputs['delta'] = torch.full_like(inputs['delta'], 1e3)
+    values = with_gradients(lambda x: run(x, backend), inputs)
+    assert all(x.isfinite().all() for x in values)
+    memory = 1e3 * inputs['u'] * (inputs['B'] * inputs['C']).sum(2)
+    assert error(values[0], (memory + inputs['u'] * inputs['D'][:, None]).double()) < 1e-5
+
+
+def test_outputs_are_written_completely(backend):
+    inputs = make(channels=20, groups=4, length=70)
+    expected = with_gradients(lambda x: run(x, backend), inputs)
+    # Every uninitialised tensor starts as NaN in this mode.
+    torch.use_deterministic_algorithms(True)
+    try:
+        assert torch.empty(3).isnan().all()
+        values = with_gradients(lambda x: run(x, backend), inputs)
+        assert run(inputs, backend, return_last_state=True)[1].isfinite().all()
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert all(torch.equal(x, y) for x, y in zip(values, expected, strict=True))
+
+
+def test_autocast_keeps_the_recurrence_in_single_precision(backend):
+    inputs = make(dtype=torch.float32)
+    inputs.update({name: inputs[name].bfloat16() for name in ('B', 'z')})
+    expected = run(inputs, backend)
+    suffix = '_torch' if backend == 'torch' else ''
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        out = run(inputs, backend)
+        direct = getattr(torch.ops.mmavs, f'selective_scan{suffix}_fwd')(
+            *(inputs[name] for name in NAMES[:5]), inputs['D'].double(), inputs['delta_bias'], True, False)[0]
+    assert out.dtype == direct.dtype == torch.float32
+    assert torch.equal(out, expected)
+    assert torch.equal(direct * torch.nn.functional.silu(inputs['z'].float()), expected)
 
 
 def test_gradcheck(backend):
