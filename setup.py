@@ -1,9 +1,10 @@
 """Packaging, and the build of the optional native scan ops.
 
 ``MMAVS_WITH_OPS=auto`` (default) builds the ops where torch and a C++ compiler are found and installs without them
-otherwise, saying so; ``1`` turns a failure into an error; ``0`` does not build. ``FORCE_CUDA=1`` adds the CUDA kernels:
-it needs nvcc (``CUDA_HOME`` or the path), never a GPU; ``TORCH_CUDA_ARCH_LIST`` names the architectures, such as
-'8.0;9.0+PTX'. Use ``pip install -e . --no-build-isolation``, so that the ops are compiled for the torch installed.
+otherwise, saying so; ``1`` turns a failure into an error; ``0`` does not build. ``FORCE_CUDA=1`` adds the CUDA kernels,
+and a failure is an error then too: it needs nvcc (``CUDA_HOME`` or the path), never a GPU; ``TORCH_CUDA_ARCH_LIST``
+names the architectures, such as '8.0;9.0+PTX'. Use ``pip install -e . --no-build-isolation``, so that the ops are
+compiled for the torch installed.
 """
 
 import os
@@ -65,10 +66,11 @@ def add_mim_files() -> None:
 
 def wanted_ops() -> str:
     """Value of MMAVS_WITH_OPS: 'auto', '0' or '1'."""
-    wish = os.environ.get('MMAVS_WITH_OPS', 'auto')
+    wish = os.environ.get('MMAVS_WITH_OPS') or 'auto'
     if wish not in ('auto', '0', '1'):
         sys.exit(f"MMAVS_WITH_OPS must be 'auto', '0' or '1', but is {wish!r}")
-    return wish
+    # Who asks for the CUDA kernels does not want an installation without any.
+    return '1' if wish == 'auto' and os.environ.get('FORCE_CUDA') == '1' else wish
 
 
 def cpp_compiler() -> str | None:

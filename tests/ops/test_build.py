@@ -1,6 +1,9 @@
 import importlib.util
 import os
+import shutil
+import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -63,6 +66,15 @@ def test_ops_can_be_left_out(build, monkeypatch):
         build.ops_extensions()
 
 
+@pytest.mark.parametrize(('ops', 'cuda', 'wanted'), [
+    (None, None, 'auto'), ('', '', 'auto'), ('1', '0', '1'), ('0', '1', '0'), ('auto', '1', '1'), (None, '1', '1')])
+def test_who_asks_for_cuda_gets_it_or_an_error(build, monkeypatch, ops, cuda, wanted):
+    for name, value in (('MMAVS_WITH_OPS', ops), ('FORCE_CUDA', cuda)):
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    assert build.wanted_ops() == wanted
+
+
 def test_without_a_compiler(build, monkeypatch, capsys):
     monkeypatch.setenv('PATH', '')
     assert build.ops_extensions() == []
@@ -102,6 +114,15 @@ def test_failed_compilation_installs_without_the_ops(broken_compiler, capsys):
 def test_failed_compilation_is_an_error_where_ops_are_wanted(broken_compiler, monkeypatch):
     monkeypatch.setenv('MMAVS_WITH_OPS', '1')
     with pytest.raises(RuntimeError, match='no space left'):
+        broken_compiler.run()
+
+
+def test_cuda_without_nvcc_is_an_error(broken_compiler, build, monkeypatch, tmp_path):
+    monkeypatch.setenv('FORCE_CUDA', '1')
+    monkeypatch.setenv('PATH', '')
+    monkeypatch.setattr(build, 'USUAL_NVCC', str(tmp_path / 'nvcc'))
+    broken_compiler.distribution.ext_modules = broken_compiler.extensions = build.ops_extensions()
+    with pytest.raises(RuntimeError, match='FORCE_CUDA=1 needs nvcc'):
         broken_compiler.run()
 
 
@@ -167,6 +188,25 @@ def test_nvcc_must_be_there(build, monkeypatch, tmp_path):
     monkeypatch.setattr(build, 'USUAL_NVCC', str(tmp_path / 'nvcc'))
     with pytest.raises(RuntimeError, match='FORCE_CUDA=1 needs nvcc: set CUDA_HOME'):
         build.nvcc_compiler()
+
+
+def test_source_distribution_has_all_sources(tmp_path):
+    """From a copy of what matters, as building one leaves files beside setup.py."""
+    for name in ('setup.py', 'setup.cfg', 'pyproject.toml', 'MANIFEST.in', 'README.md', 'LICENSE'):
+        shutil.copy(ROOT / name, tmp_path)
+    shutil.copytree(ROOT / 'requirements', tmp_path / 'requirements')
+    shutil.copytree(ROOT / 'mmavs/ops', tmp_path / 'mmavs/ops', ignore=shutil.ignore_patterns('_ext*', '__pycache__'))
+    shutil.copy(ROOT / 'mmavs/version.py', tmp_path / 'mmavs')
+    (tmp_path / 'mmavs/__init__.py').touch()
+    environment = {name: value for name, value in os.environ.items() if name not in ('FORCE_CUDA', 'CXX')}
+    subprocess.run([sys.executable, 'setup.py', '-q', 'sdist', '--formats=tar'], cwd=tmp_path, check=True,
+                   capture_output=True, env=environment)
+    archive, = (tmp_path / 'dist').glob('*.tar')
+    with tarfile.open(archive) as tar:
+        packed = {name.split('/', 1)[-1] for name in tar.getnames()}
+    wanted = {str(path.relative_to(ROOT)) for path in (ROOT / 'mmavs/ops/csrc').rglob('*') if path.is_file()}
+    assert len(wanted) > 30
+    assert wanted | {'setup.py', 'pyproject.toml', 'requirements/runtime.txt', 'mmavs/ops/__init__.py'} <= packed
 
 
 def test_the_built_library_replaces_the_old_one_at_once(build, monkeypatch, tmp_path):
