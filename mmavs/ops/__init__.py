@@ -13,3 +13,6 @@ from .selective_scan import selective_scan
 
 __all__ = ['causal_conv1d', 'cross_selective_scan', 'load_extension', 'resolve_backend', 'scan_index', 'scan_orders',
            'selective_scan', 'temporal_orders', 'torch_ops']
+
+# Not at the first scan: an exported program that is read before, or a counter of operations, must know the ops too.
+load_extension()

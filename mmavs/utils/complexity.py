@@ -9,8 +9,6 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-from mmavs.ops import load_extension
-
 # Operators that move or make data without arithmetic; leaving them out of a count of FLOPs is right.
 _MOVES = frozenset((
     '_copy_from', '_local_scalar_dense', '_to_copy', '_unsafe_view', 'arange', 'cat', 'clone', 'constant_pad_nd',
@@ -80,9 +78,6 @@ def count(model: nn.Module, forward: Callable[[], Any]) -> Complexity:
     Returns:
         The counts; FLOPs of modules that computed nothing countable are 0.
     """
-    # The counter copies the formulas that are registered now; those of the native scans come with their library, which
-    # would else be loaded by the first scan.
-    load_extension()
     # On CPU, fused attention has an operator of its own, for which PyTorch has no formula.
     counter = FlopCounterMode(
         display=False, custom_mapping={torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops})

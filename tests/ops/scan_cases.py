@@ -10,6 +10,12 @@ import torch.nn.functional as F
 from mmavs.ops import cross_selective_scan, selective_scan
 from mmavs.ops.ext_loader import load_extension
 
+# Goes before a script that must not find the compiled ops.
+HIDE_EXTENSION = '''
+import pathlib
+original = pathlib.Path.glob
+pathlib.Path.glob = lambda self, pattern: [] if pattern.startswith('_ext') else original(self, pattern)
+'''
 NATIVE = ('cpp-generic', 'cpp-avx2', 'cpp-avx512')
 NAMES = ('u', 'delta', 'A', 'Bm', 'Cm', 'D', 'delta_bias', 'dt_weight')
 

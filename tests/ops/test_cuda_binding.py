@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from .cuda_emulation.scan import HERE, KERNELS, find_compiler
-from .scan_cases import in_subprocess_environment
+from .scan_cases import HIDE_EXTENSION, in_subprocess_environment
 
 ROOT = Path(__file__).parents[2]
 SOURCES = KERNELS.parents[1] / 'pytorch'
-CHECK = '''
+CHECK = HIDE_EXTENSION + '''
 import ctypes, sys, torch
 import mmavs.ops.ext_loader as loader
 torch.ops.load_library(sys.argv[1])

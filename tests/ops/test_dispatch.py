@@ -7,13 +7,15 @@ import pytest
 import torch
 
 from mmavs.ops import dispatch, ext_loader, mamba_backend, resolve_backend, selective_scan
-from tests.ops.scan_cases import in_subprocess_environment, make_cross, native_or_skip, permutations, run_cross
-
-HIDE_EXTENSION = '''
-import pathlib
-original = pathlib.Path.glob
-pathlib.Path.glob = lambda self, pattern: [] if pattern.startswith('_ext') else original(self, pattern)
-'''
+from mmavs.ops.flops import scan_flops
+from tests.ops.scan_cases import (
+    HIDE_EXTENSION,
+    in_subprocess_environment,
+    make_cross,
+    native_or_skip,
+    permutations,
+    run_cross,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -161,6 +163,22 @@ print('fine')
 '''
     result = run_python(code)
     assert result.stdout.strip() == 'fine', result.stderr
+
+
+def test_native_ops_are_known_before_the_first_scan():
+    """An exported program may name them, and a counter of operations learns its formulas when it is made."""
+    native_or_skip()
+    code = '''
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+import mmavs.ops
+x = torch.ones(1, 2, 3)
+with FlopCounterMode(display=False) as counter:
+    mmavs.ops.selective_scan(x, x, -torch.ones(2, 1), x[:, :1], x[:, :1], backend='cpp')
+print(counter.get_total_flops())
+'''
+    result = run_python(code)
+    assert result.stdout.strip() == str(scan_flops(3, 2, 1)), result.stderr
 
 
 def test_ops_need_torch_only():
