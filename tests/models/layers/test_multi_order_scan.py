@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from mmavs.models.layers.multi_order_scan import MultiOrderScan
 
@@ -45,6 +46,36 @@ def test_any_permutations_equal_reference():
     torch.testing.assert_close(result, expected, rtol=0, atol=1e-13)
     part = scan(tokens, index.int(), y_start=2, y_len=3)
     torch.testing.assert_close(part, expected[:, 2:5], rtol=0, atol=1e-13)
+
+
+class Recorder(TorchDispatchMode):
+    """Notes every operator that gives new memory, and how many values."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        first = out[0] if isinstance(out, tuple) else out
+        old = {x.untyped_storage().data_ptr() for x in args if isinstance(x, torch.Tensor)}
+        if isinstance(first, torch.Tensor) and first.untyped_storage().data_ptr() not in old:
+            self.calls.append((str(func).split('.')[1], first.numel()))
+        return out
+
+
+def test_tokens_are_projected_once_and_never_reordered():
+    scan, tokens = MultiOrderScan(64, 4, d_state=2, dt_rank=3), torch.randn(1, 500, 64)
+    index = torch.stack([torch.randperm(500) for _ in range(4)]).int()
+    with torch.no_grad(), Recorder() as record:
+        scan(tokens, index)
+    names = [name for name, _ in record.calls]
+    assert [size for name, size in record.calls if name in ('mm', 'addmm')] == [500 * 4 * (3 + 2 * 2)]
+    assert names[-1].startswith('cross_scan')
+    assert sum(name.startswith('cross_scan') for name in names) == 1
+    # Besides these two, only parameters are computed with: A, far smaller than the tokens.
+    rest = [(name, size) for name, size in record.calls if name != 'mm' and not name.startswith('cross_scan')]
+    assert max(size for _, size in rest) <= 4 * 64 * 2, rest
 
 
 def test_all_parameters_get_gradients():

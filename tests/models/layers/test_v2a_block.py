@@ -2,8 +2,12 @@
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
+from mmavs.models.layers import multi_order_scan
 from mmavs.models.layers.v2a_block import V2ABlock
+from mmavs.ops import cross_selective_scan
+from mmavs.ops.flops import scan_flops
 
 from .slow_reference import v2a
 from .test_visual_scan_block import count, randomise
@@ -17,6 +21,20 @@ def make_inputs(num_frames, size=(3, 4), num_queries=1):
 @pytest.mark.parametrize('temporal', [False, True])
 def test_parameter_count(temporal):
     assert count(V2ABlock(256, temporal)) == 701_952
+
+
+@pytest.mark.parametrize(('temporal', 'frames'), [(False, 1), (True, 5)])
+def test_no_output_of_a_visual_token_is_computed(temporal, frames, monkeypatch):
+    block, scans = V2ABlock(16, temporal, d_state=3), []
+    queries, level = (x.float() for x in make_inputs(5, num_queries=2))
+    monkeypatch.setattr(multi_order_scan, 'cross_selective_scan', lambda *tensors, **options: scans.append(
+        cross_selective_scan(*tensors, **options)) or scans[-1])
+    with FlopCounterMode(display=False) as counter:
+        block(queries, level.flatten(1, 2), (3, 4), [5])
+    assert [tuple(out.shape) for out in scans] == [(5 // frames, 2 * frames, 32)]
+    counted = [count for op, count in counter.get_flop_counts()['Global'].items() if 'cross_scan' in str(op)]
+    # B * K * L visits, of which those of the 12 visual tokens of a frame have no output.
+    assert counted == [scan_flops(4 * 5 * 14, 32, 3, rank=1, outputs=4 * 5 * 2)]
 
 
 @pytest.mark.parametrize('num_queries', [1, 2])
