@@ -1,4 +1,5 @@
 import json
+import subprocess
 import sys
 
 import pytest
@@ -6,6 +7,7 @@ import torch
 
 from mmavs.ops import scan_index
 from mmavs.ops.ext_loader import load_extension
+from tests.test_package import BLOCK
 from tests.tools.loading import ROOT, load_tool
 
 
@@ -30,7 +32,9 @@ def test_peers_agree_with_float64(bench):
     assert {'cuda', 'mamba_ssm'} <= set(skipped)
     for rank in (0, 3):
         for name, scan in usable.items():
-            assert bench.error(scan, 2, 8, 4, rank, 'cpu') < 2e-6, name
+            out, gradients = bench.errors(scan, 2, 8, 4, rank, 'cpu')
+            assert 0 < out < 2e-6, name
+            assert 0 < gradients < 2e-5, name
 
 
 def test_peers_have_the_right_gradients(bench):
@@ -85,6 +89,7 @@ def test_report(bench, small, tmp_path, capsys):
     for row in report['rows']:
         assert row['tokens'] == 84
         assert row['error'] < 2e-6
+        assert row['gradient_error'] < 2e-5
         assert row['forward'] > 0
         assert row['peer'] in printed
     if load_extension() is None:
@@ -93,11 +98,41 @@ def test_report(bench, small, tmp_path, capsys):
         assert 'above the fastest' in printed
 
 
-def test_a_wrong_peer_is_named_and_not_timed(bench, small, monkeypatch, capsys):
-    wrong = {'cpp': lambda inputs, index: torch.zeros_like(inputs['u'])}
-    monkeypatch.setattr(bench, 'peers', lambda device: (wrong, {}))
+class TooSteep(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad * 1.001
+
+
+@pytest.mark.parametrize(('wrong', 'message'), [
+    (lambda right, inputs, index: torch.zeros_like(inputs['u']), 'error 1.0e+00, of gradients inf'),
+    (lambda right, inputs, index: right({**inputs, 'A': TooSteep.apply(inputs['A'])}, index), 'gradients 1.0e-03'),
+    (lambda right, inputs, index: right(inputs, index) * float('nan'), 'error inf, of gradients inf')])
+def test_a_wrong_peer_is_named_and_not_timed(bench, small, monkeypatch, capsys, wrong, message):
+    right = sys.modules['bench_scan_peers'].own('torch')
+    monkeypatch.setattr(bench, 'peers', lambda device: ({'cpp': lambda *x: wrong(right, *x)}, {}))
     assert bench.main([*small, '--states', '2', '--no-linear']) == 1
-    assert 'cpp is WRONG and was not timed: error 1.0e+00' in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert 'cpp is WRONG and was not timed: error ' in printed
+    assert message in printed
+
+
+@pytest.mark.parametrize('script', ['bench_scan.py', 'check_gpu.py', 'check_gpu_times.py'])
+def test_torch_is_all_that_is_needed(script):
+    others = {'mmengine', 'mmcv', 'mmseg', 'cv2', 'scipy', 'matplotlib', 'soundfile', 'soxr', 'PIL'}
+    code = BLOCK.format(blocked=others) + f'''
+import runpy
+sys.path.insert(0, 'tools/analysis_tools')
+runpy.run_path('tools/analysis_tools/{script}', run_name='imported')
+import check_gpu_cases
+print('fine')
+'''
+    done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == 'fine', done.stderr
 
 
 def test_peers_that_need_too_much_are_skipped(bench, small, capsys):

@@ -6,13 +6,14 @@ Needs torch only. Measured first: the rate of exponentials, of multiply-adds and
 everything else. The floor of a forward scan is the time of n + 2 exponentials per token, channel and order (decays and
 softplus), of the multiply-adds of the low-rank step size, and of reading and writing every tensor once; of a backward
 scan 2n + 2 exponentials, three times the multiply-adds, and its tensors. Times are the best of several runs in
-nanoseconds per token, channel and order (tok-ch). Every row is compared with float64 before it is timed. On Linux
-``THP_MEM_ALLOC_ENABLE=1`` spares page faults of large tensors.
+nanoseconds per token, channel and order (tok-ch). Output and gradients of every row are compared with float64 before it
+is timed. On Linux ``THP_MEM_ALLOC_ENABLE=1`` spares page faults of large tensors.
 """
 
 import argparse
 import ctypes
 import json
+import math
 import platform
 import sys
 import time
@@ -134,12 +135,29 @@ def backward_alone(suffix: str, inputs: dict, index: Tensor) -> Callable[[], obj
     return lambda: backward(out, *x, states, True, 0)
 
 
-def error(scan: Callable, batch: int, channels: int, n: int, rank: int, device: str) -> float:
-    """Largest error on a short sequence against the PyTorch path in float64, relative to the largest value."""
+def errors(scan: Callable, batch: int, channels: int, n: int, rank: int, device: str) -> tuple[float, float]:
+    """Largest errors of output and gradients on a short sequence, each relative to the largest value of its tensor.
+
+    They are taken against the PyTorch path in float64. A gradient that is missing or not finite is infinitely wrong.
+    """
     index = scan_index(('THW', 'TWH'), ((9, 11), (4, 5)), layout='grouped', device=device)
     inputs = make_inputs(batch, index, channels, n, rank, seed=1)
-    exact = own('torch')({name: None if x is None else x.double() for name, x in inputs.items()}, index)
-    return float((scan(inputs, index).double() - exact).abs().max() / exact.abs().max())
+    weight = torch.linspace(-1, 1, inputs['u'].numel(), device=device, dtype=torch.float64).sin().view_as(inputs['u'])
+
+    def run(scan: Callable, dtype: torch.dtype) -> list[Tensor]:
+        x = {name: None if x is None else x.detach().to(dtype).requires_grad_() for name, x in inputs.items()}
+        leaves = [leaf for leaf in x.values() if leaf is not None]
+        out = scan(x, index)
+        if not out.requires_grad:
+            return [out, *(torch.full_like(leaf, math.inf) for leaf in leaves)]
+        return [out.detach(), *torch.autograd.grad(out, leaves, weight.to(out.dtype))]
+
+    def relative(value: Tensor, exact: Tensor) -> float:
+        error = float((value.double() - exact).abs().max() / exact.abs().max())
+        return error if math.isfinite(error) else math.inf
+
+    out, *gradients = map(relative, run(scan, torch.float32), run(own('torch'), torch.float64))
+    return out, max(gradients)
 
 
 def extra_memory(function: Callable[[], object]) -> float | None:
@@ -173,10 +191,12 @@ def bench_shape(args: argparse.Namespace, name: str, n: int, machine: dict[str, 
         if peer in args.skip:
             left_out.append(f'{peer} skipped: --skip')
             continue
-        row = dict(shape=name, n=n, peer=peer, tokens=index.shape[1],
-                   error=error(scan, 1, 32, n, args.rank, args.device))
-        if row['error'] > (TOLERANCE if peer in ('cpp', 'cuda', 'copies+scan+merge') else 1e-4):
-            left_out.append(f'{peer} is WRONG and was not timed: error {row["error"]:.1e}')
+        row = dict(shape=name, n=n, peer=peer, tokens=index.shape[1])
+        row['error'], row['gradient_error'] = errors(scan, 1, 32, n, args.rank, args.device)
+        allowed = TOLERANCE if peer in ('cpp', 'cuda', 'copies+scan+merge') else 1e-4
+        if row['error'] > allowed or row['gradient_error'] > 10 * allowed:
+            left_out.append(f'{peer} is WRONG and was not timed: error {row["error"]:.1e}, of gradients '
+                            f'{row["gradient_error"]:.1e}')
             continue
         for what in ('forward', 'training'):
             need = bytes_under_autograd(peer, inputs, index, what == 'training') / 2**30
@@ -212,8 +232,8 @@ def bench_linear(args: argparse.Namespace) -> list[dict]:
 
 def table(rows: list[dict]) -> str:
     """Rows as text: times, ratio to the floor and the factor by which our best is faster."""
-    lines = [f'{"shape":<10}{"n":>3}  {"":<18}{"error":>8}{"fwd":>9}{"/floor":>7}{"bwd":>9}{"/floor":>7}{"fwd+bwd":>9}'
-             f'{"ours is faster by (fwd, fwd+bwd)":>34}{"MiB":>12}']
+    lines = [f'{"shape":<10}{"n":>3}  {"":<18}{"error":>8}{"grads":>8}{"fwd":>9}{"/floor":>7}{"bwd":>9}{"/floor":>7}'
+             f'{"fwd+bwd":>9}{"ours is faster by (fwd, fwd+bwd)":>34}{"MiB":>12}']
     for row in rows:
         ours = next(other for other in rows if (other['shape'], other['n']) == (row['shape'], row['n']))
 
@@ -225,7 +245,8 @@ def table(rows: list[dict]) -> str:
 
         memory = '/'.join(number(row.get(f'{what}_mib'), 1, 0).strip() for what in ('forward', 'training'))
         lines.append(
-            f'{row["shape"]:<10}{row["n"]:>3}  {row["peer"]:<18}{row["error"]:>8.0e}{number(row.get("forward"), 9)}'
+            f'{row["shape"]:<10}{row["n"]:>3}  {row["peer"]:<18}{row["error"]:>8.0e}'
+            f'{row["gradient_error"]:>8.0e}{number(row.get("forward"), 9)}'
             f'{number(ratio("forward", row["floor_forward"]), 7)}{number(row.get("backward"), 9)}'
             f'{number(ratio("backward", row["floor_backward"]), 7)}{number(row.get("training"), 9)}'
             f'{number(ratio("forward", ours.get("forward")), 17, 1)}'
