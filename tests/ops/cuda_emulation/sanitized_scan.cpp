@@ -64,7 +64,11 @@ void run(int kind, int B, int K, int L, int C, int N, int R, int y_start, int y_
 }  // namespace
 
 int main() {
+#ifdef __SANITIZE_THREAD__  // slow, and the barriers are those of all numbers of states up to 16
+  for (int N : {2, 16, 19}) {
+#else
   for (int N : {1, 2, 4, 5, 16, 19}) {
+#endif
     run<float, float>(0, 1, 2, 170, 5, N, 5, 20, 100, 12, false);
     run<float, float>(0, 2, 1, 21, N < 5 ? 131 : 33, N, 0, 0, 21, 1, true);
   }
