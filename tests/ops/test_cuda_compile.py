@@ -85,7 +85,7 @@ def test_hot_kernels_do_not_spill(resources, arch, record_property, capsys):
         for name, (registers, spilled) in found.items():
             label = f'sm_{arch} {name}'
             print(f'{label}: {registers} registers, {spilled} bytes spilled')
-            record_property(label, registers)
+            record_property(label, f'{registers} registers, {spilled} bytes spilled')
     assert {name: spilled for name, (_, spilled) in found.items() if spilled} == {}
     for name, (registers, _) in found.items():
         kernel = next(kernel for kernel in NAMES if kernel in name)

@@ -3,9 +3,13 @@
 Letters: B clips, K orders, L tokens, C channels, N states, R rank of the low-rank delta.
 """
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 import torch.nn.functional as F
+
+from mmavs.ops.schemas import states_shape
 
 from .cuda_emulation.scan import EmulatedScan, build, find_compiler
 
@@ -98,6 +102,14 @@ def check(library, inputs, *, resident=4, out_tolerance=2e-6, grad_tolerance=2e-
 @pytest.mark.parametrize('states', [1, 2, 3, 4, 8, 16])
 def test_states(library, states):
     check(library, make_inputs(2, 2, 37, 9, states, rank=3))
+
+
+@pytest.mark.parametrize('states', [1, 8, 9, 16, 17, 256])
+def test_states_are_saved_where_tracing_expects_them(library, states):
+    u = SimpleNamespace(device=SimpleNamespace(type='cuda'))
+    interval = library.emulated_interval(states)
+    for length in (0, 1, interval, interval + 1, 1000):
+        assert states_shape(u, 1, 2, length, states, 3, True, '') == (1, 2, -(-length // interval), states, 3)
 
 
 @pytest.mark.parametrize('length', [1, 15, 16, 17, 32, 33])
