@@ -101,6 +101,23 @@ def test_every_token_type_is_instantiated():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize('kind', ['half', 'double'])
+def test_every_number_of_states_compiles(kind, tmp_path):
+    """The whole file of a token type as the build compiles it: 1, 2, 4, 8 and 16 states and the carries."""
+    result = subprocess.run(
+        [find_nvcc(), '-std=c++17', '-O3', '-w', '--expt-relaxed-constexpr', '-gencode=arch=compute_90,code=sm_90',
+         '-Xptxas', '-v', '-c', str(BINDINGS / f'scan_{kind}.cu'), '-o', str(tmp_path / 'scan.o')],
+        capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    used = parse_resources(result.stderr)
+    kernels = {(name, int(states)) for kernel in used
+               for name, states in re.findall(r'(scan_\w+?_kernel)I[\w]*?Li(\d+)E', kernel)}
+    assert kernels >= {(name, states) for name in NAMES for states in (1, 2, 4, 8, 16)}
+    if kind == 'half':   # doubles take two registers each
+        assert {kernel: spilled for kernel, (_, spilled) in used.items() if spilled} == {}
+
+
+@pytest.mark.slow
 def test_binding_compiles_with_the_headers_of_this_torch(tmp_path):
     """Front end only: torch's CPU wheel has the headers of c10/cuda but one, which the stubs supply."""
     from torch.utils.cpp_extension import include_paths
