@@ -18,8 +18,9 @@ def selective_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D:
                    return_last_state: bool = False, backend: str = 'auto') -> Tensor | tuple[Tensor, Tensor]:
     """Selective scan of Mamba (Gu and Dao, 2023): ``h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t``.
 
-    The output is ``(C_t h_t + D u_t) * silu(z_t)``. It differs from mamba_ssm's function in one point: recurrence and
-    output are float32 (float64 for float64 tokens) whatever the dtype of the input, as a float16 output overflows.
+    The output is ``(C_t h_t + D u_t) * silu(z_t)``. It differs from mamba_ssm's function in two points: recurrence
+    and output are float32 (float64 for float64 tokens) whatever the dtype of the input, as a float16 output overflows;
+    and a complex A is refused.
 
     Args:
         u: Shape (B, D, L), float64, float32, bfloat16 or float16.
@@ -42,7 +43,7 @@ def selective_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D:
         TypeError: If a dtype does not fit.
         RuntimeError: If the chosen backend is not usable here.
     """
-    Bm, Cm = _per_token(B, u), _per_token(C, u)
+    Bm, Cm = _per_token('B', B, u), _per_token('C', C, u)
     groups = max(Bm.shape[1], Cm.shape[1])
     Bm, Cm = (_spread_groups(x, groups) for x in (Bm, Cm))
     check_selective_scan(u, delta, A, Bm, Cm, D, z, delta_bias)
@@ -61,11 +62,14 @@ def selective_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D:
     return (out, last_state) if return_last_state else out
 
 
-def _per_token(matrix: Tensor, u: Tensor) -> Tensor:
+def _per_token(name: str, matrix: Tensor, u: Tensor) -> Tensor:
     """Any accepted form of B or C as (B, G, n, L)."""
+    if matrix.dim() not in (2, 3, 4) or (matrix.dim() == 2 and u.dim() == 3 and matrix.shape[0] != u.shape[1]):
+        raise ValueError(f'{name} of selective_scan must have shape (B, G, n, L), (B, n, L) or (D, n), but got '
+                         f'{tuple(matrix.shape)} with u of shape {tuple(u.shape)}')
     if matrix.dim() == 3:
         return matrix[:, None]
-    if matrix.dim() == 2:  # a row for each channel: as many groups as channels
+    if matrix.dim() == 2 and u.dim() == 3:  # a row for each channel: as many groups as channels
         return matrix[None, :, :, None].expand(u.shape[0], -1, -1, u.shape[-1])
     return matrix
 
