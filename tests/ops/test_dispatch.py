@@ -197,6 +197,21 @@ print('fine')
     assert result.stdout.strip() == 'fine', result.stderr
 
 
+def test_the_generic_kernels_are_the_last_choice(monkeypatch):
+    native_or_skip()
+    if torch.backends.cpu.get_cpu_capability() not in ('AVX2', 'AVX512'):
+        pytest.skip('this machine has the generic kernels only')
+    x, results = torch.linspace(-30, 0, 4096), []
+    for isa in (None, 'avx2', 'generic'):
+        monkeypatch.delenv('MMAVS_CPU_ISA', raising=False)
+        if isa is not None:
+            monkeypatch.setenv('MMAVS_CPU_ISA', isa)
+        results.append(torch.ops.mmavs.scan_exp2(x, 1))
+    # The wide kernels have fused multiply-adds and agree to the last bit, the generic ones have none.
+    assert torch.equal(results[0], results[1])
+    assert not torch.equal(results[0], results[2])
+
+
 def test_unknown_instruction_set(monkeypatch):
     native_or_skip()
     monkeypatch.setenv('MMAVS_CPU_ISA', 'sse9')
