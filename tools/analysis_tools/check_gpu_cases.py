@@ -214,12 +214,19 @@ def bitwise_equal(device: str) -> Errors:
 
 
 def opcheck(device: str) -> Errors:
-    """torch.library.opcheck of the native forward op: schema, autograd registration and fake tensors."""
-    inputs = make_cross(device, 2, 2, 70, 9, 16, rank=4)
-    order = ('u', 'delta', 'A', 'Bm', 'Cm', 'D', 'delta_bias', 'index', 'dt_weight')
-    tensors = [inputs[name].clone().requires_grad_(inputs[name].is_floating_point()) for name in order]
-    for save_states in (False, True):
-        torch.library.opcheck(torch.ops.mmavs.cross_scan_fwd.default, (*tensors, True, 3, 40, save_states),
+    """torch.library.opcheck of the four native ops: schema, autograd registration and fake tensors."""
+    ops, inputs = torch.ops.mmavs, make_cross(device, 2, 2, 70, 9, 16, rank=4)
+    plain = [inputs[name] for name in ('u', 'delta', 'A', 'Bm', 'Cm', 'D', 'delta_bias', 'index', 'dt_weight')]
+    rows = [inputs['u'].mT, inputs['u'].mT, inputs['A'][:9], *(inputs[name][:, :1].mT for name in ('Bm', 'Cm')),
+            inputs['D'][:9], inputs['delta_bias'][:9]]
+    out, states = ops.cross_scan_fwd(*plain, True, 3, 40, True)
+    y, _, kept = ops.selective_scan_fwd(*rows, True, True)
+    leaves, row_leaves = ([x.clone().requires_grad_(x.is_floating_point()) for x in group] for group in (plain, rows))
+    calls = [(ops.cross_scan_fwd, (*leaves, True, 3, 40, save)) for save in (False, True)]
+    calls += [(ops.selective_scan_fwd, (*row_leaves, True, save)) for save in (False, True)]
+    calls += [(ops.cross_scan_bwd, (out, *plain, states, True, 3)), (ops.selective_scan_bwd, (y, *rows, kept, True))]
+    for op, arguments in calls:
+        torch.library.opcheck(op.default, arguments,
                               test_utils=('test_schema', 'test_autograd_registration', 'test_faketensor'))
     return {'opcheck': (0., 0.)}
 
