@@ -11,6 +11,7 @@ import warnings
 from mmavs.apis import AVSInferencer, ClipPlan, NoSoundError, write_overlay_film
 from mmavs.apis.overlay_film import FilmOptions
 from mmavs.apis.stage_timer import StageTimer
+from mmavs.utils.large_pages import use_large_pages
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -61,6 +62,7 @@ def load_model(args: argparse.Namespace) -> AVSInferencer:
 def main(argv: list[str] | None = None) -> int:
     """Run the demo; returns the exit code."""
     args = parse_args(argv)
+    use_large_pages()
     try:
         inferencer = load_model(args)
         options = FilmOptions(

@@ -15,6 +15,7 @@ from mmengine.config import Config, DictAction
 from mmengine.dist import barrier, is_distributed
 
 from mmavs.utils.config_check import ConfigMistakeError, check_config, check_options
+from mmavs.utils.large_pages import use_large_pages
 
 # Exit code of a tool that was used wrongly or met files that are broken; argparse uses the same.
 USER_ERROR = 2
@@ -113,7 +114,8 @@ def run_main(main: Callable[[], int]) -> int:
     """Run a tool's ``main``; a mistake of the user ends in one sentence on standard error instead of a traceback.
 
     With the environment variable ``MMAVS_TRACEBACK=1`` the traceback is printed too. Errors that are none of the user's
-    (bugs) pass through. The processes of a distributed run end together.
+    (bugs) pass through. The processes of a distributed run end together. Large tensors get large pages, see
+    :func:`mmavs.utils.large_pages.use_large_pages`.
 
     Args:
         main: Called without arguments.
@@ -121,6 +123,7 @@ def run_main(main: Callable[[], int]) -> int:
     Returns:
         The exit code of ``main``, or 2 after a mistake.
     """
+    use_large_pages()
     try:
         code = main()
         _end_together(code)

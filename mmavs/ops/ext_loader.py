@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from .schemas import register_rules
+from .schemas import SCHEMAS, register_rules
 
 logger = logging.getLogger('mmavs.ops')
 
@@ -27,8 +27,16 @@ def load_extension() -> str | None:
     except (OSError, RuntimeError) as error:
         return (f'the native scan ops in {files[-1].name} do not load with torch {torch.__version__} ({error}); '
                 'build them again with `MMAVS_WITH_OPS=1 pip install -e . --no-build-isolation`')
+    if _loaded_schemas() != {str(torch._C.parse_schema('mmavs::' + schema.format(s=''))) for schema in SCHEMAS}:
+        return (f'the native scan ops in {files[-1].name} are those of another version of mmavs; build them again with '
+                '`MMAVS_WITH_OPS=1 pip install -e . --no-build-isolation`')
     register_rules('')
     return None
+
+
+def _loaded_schemas() -> set[str]:
+    names = [schema.format(s='').split('(')[0] for schema in SCHEMAS]
+    return {str(getattr(torch.ops.mmavs, name).default._schema) for name in names if hasattr(torch.ops.mmavs, name)}
 
 
 def has_kernel(device_type: str) -> bool:

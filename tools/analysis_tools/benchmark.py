@@ -19,6 +19,7 @@ from typing import NamedTuple
 import torch
 from mmengine.config import DictAction
 
+from mmavs.utils.large_pages import use_large_pages
 from mmavs.utils.profiling import Case, measure
 
 
@@ -63,6 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the tool; returns the exit code: 1 if a case failed."""
+    use_large_pages()
     parser = build_parser()
     args = parser.parse_args(argv)
     for config in args.configs:

@@ -14,8 +14,8 @@ struct BlockTiles {
   T *step, *input, *slope, *dstep;
 };
 
-// Tiles of up to two blocks. Blocks are handled in pairs because B, C and the factor are shared by all channels: the pair's
-// gradients of them are added up before they are stored and before their lanes are summed.
+// Tiles of up to two blocks. Blocks are handled in pairs because all channels share B and C: the pair's gradients of them
+// are added up before they are stored and before their lanes are summed.
 template <typename T>
 struct BackwardTiles {
   BlockTiles<T> block[2];
@@ -25,10 +25,8 @@ struct BackwardTiles {
   static int64_t size() { return 2 * 4 * kTile + 4 * kTile + 4 * (kTile + kLanes<T>); }
   explicit BackwardTiles(Arena<T>& arena)
       : decays(arena.take(4 * kTile)), states(arena.take(4 * (kTile + kLanes<T>))) {
-    for (BlockTiles<T>& tiles : block) {
-      tiles = {};
-      for (T** tile : {&tiles.step, &tiles.input, &tiles.slope, &tiles.dstep}) *tile = arena.take(kTile);
-    }
+    for (BlockTiles<T>& tiles : block)
+      tiles = {nullptr, nullptr, nullptr, arena.take(kTile), arena.take(kTile), arena.take(kTile), arena.take(kTile)};
   }
 };
 
