@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from mmavs.ops import cross_selective_scan
 from mmavs.utils import part_times
 from mmavs.utils.part_times import costliest, timed_operators, timed_parts
 
@@ -67,3 +68,17 @@ def test_operators_of_forward_and_backward():
     assert {'aten::mm', 'aten::exp', 'aten::sum'} <= set(seconds)
     assert all(value >= 0 for value in seconds.values())
     assert len(costliest(seconds, 3)) == 3
+
+
+def test_scans_of_a_training_step_have_their_own_names():
+    u = torch.randn(1, 6, 8, requires_grad=True)
+    rows = torch.randn(1, 1, 6, 2)
+    index = torch.arange(6, dtype=torch.int32)[None]
+
+    def step():
+        cross_selective_scan(u, torch.randn(1, 1, 6, 8), -torch.ones(8, 2), rows, rows, index=index,
+                             backend='torch').sum().backward()
+
+    seconds = timed_operators(step)
+    assert min(seconds['mmavs::cross_scan_torch_fwd'], seconds['mmavs::cross_scan_torch_bwd']) > 0
+    assert not [name for name in seconds if name.startswith('GeneratedBackwardFor_') and name.endswith('_default')]
