@@ -16,7 +16,7 @@ _base_ = [
 input_size = (96, 96)
 channels = 64
 d_state = 4
-max_epochs = 7
+max_epochs = 8
 
 # Rarely changed.
 model = dict(
