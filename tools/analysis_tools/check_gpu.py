@@ -3,7 +3,7 @@
     python tools/analysis_tools/check_gpu.py --json gpu.json
 
 Run from the repository root. It ends with exit code 0 if every check passes, 1 if one fails and 2 where it cannot run.
-It takes about 4 minutes, and after ``--seconds`` it stops with what it has. A check that ends its process or the use of
+After ``--seconds`` it stops with what it has. A check that ends its process or the use of
 the device does not end the others: they go on in a new process. The JSON file is complete after every check.
 
 With ``--no-build --no-times`` it can run under compute-sanitizer, with ``--only`` for a few of the checks.
@@ -98,7 +98,8 @@ def work(args: argparse.Namespace, path: Path, first: int) -> int:
             row = failure(f'{type(problem).__name__}: {problem}')
         write(end=name, row=row | dict(seconds=time.perf_counter() - start))
         try:
-            torch.cuda.synchronize() if args.device == 'cuda' else None
+            if args.device == 'cuda':
+                torch.cuda.synchronize()
         except RuntimeError:
             return 3   # the device is lost to this process, but not to the next one
     write(done=True)
