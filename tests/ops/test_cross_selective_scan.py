@@ -77,12 +77,15 @@ def test_more_than_a_slab_of_chunks(backend):
     assert_close(with_gradients(lambda x: run_cross(x, index, backend), inputs), expected, **EXACT)
 
 
-def test_fifty_thousand_tokens_in_single_precision(backend):
-    if backend == 'torch':
-        pytest.skip('its loop over tokens is too slow for a test')
+@pytest.fixture(scope='module')
+def fifty_thousand_tokens():
     index = permutations(1, 50_000)
     inputs = make_cross(batch=1, length=50_000, channels=4, scans=1, n=8)
-    expected = with_gradients(lambda x: run_cross(x, index, backend), inputs)
+    return index, inputs, with_gradients(lambda x: run_cross(x, index, 'torch'), inputs)
+
+
+def test_fifty_thousand_tokens_in_single_precision(backend, fifty_thousand_tokens):
+    index, inputs, expected = fifty_thousand_tokens
     single = {name: None if x is None else x.float() for name, x in inputs.items()}
     assert_close(with_gradients(lambda x: run_cross(x, index, backend), single), expected, **SINGLE)
 

@@ -12,19 +12,31 @@ from .scan_cases import HIDE_EXTENSION, in_subprocess_environment
 
 ROOT = Path(__file__).parents[2]
 SOURCES = KERNELS.parents[1] / 'pytorch'
-CHECK = HIDE_EXTENSION + '''
+LOAD = HIDE_EXTENSION + '''
 import ctypes, sys, torch
 import mmavs.ops.ext_loader as loader
 torch.ops.load_library(sys.argv[1])
 loader.register_rules('')
 loader.load_extension = lambda: None
 ctypes.CDLL(sys.argv[1]).emulated_device(int(sys.argv[2]), 2)
+'''
+CHECK = LOAD + '''
 from check_gpu_cases import all_cases
 # opcheck compares with the rules for CPU tensors, whose states are saved at other tokens.
 for name, case in all_cases('cpu').items():
     if name != 'opcheck':
         wrong = {what: error for what, error in case().items() if not error[0] <= error[1]}
         print(name, 'FAILED' if wrong else 'passed', wrong)
+'''
+REFUSE = LOAD + '''
+import mmavs.ops
+n, rank = int(sys.argv[3]), int(sys.argv[4])
+x = dict(u=torch.randn(1, 5, 3), delta=torch.randn(1, 1, 5, rank), A=-torch.rand(3, n), Bm=torch.randn(1, 1, 5, n),
+         Cm=torch.randn(1, 1, 5, n), dt_weight=torch.randn(1, 3, rank))
+try:
+    mmavs.ops.cross_selective_scan(**x, index=torch.arange(5, dtype=torch.int32)[None], backend='cpp')
+except RuntimeError as error:
+    print(error)
 '''
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(find_compiler() is None, reason='no C++ compiler')]
 
@@ -56,3 +68,10 @@ def test_checks_of_the_gpu_pass(library, resident):
     lines = result.stdout.splitlines()
     assert len(lines) > 70
     assert [line for line in lines if 'FAILED' in line] == []
+
+
+@pytest.mark.parametrize(('n', 'rank', 'said'), [(257, 2, 'takes 1 to 256 states, but A has 257')])
+def test_what_the_kernels_cannot_do_is_refused(library, n, rank, said):
+    result = subprocess.run([sys.executable, '-c', REFUSE, str(library), '8', str(n), str(rank)], text=True,
+                            capture_output=True, env=in_subprocess_environment(PYTHONPATH=ROOT))
+    assert said in result.stdout, result.stderr
