@@ -113,7 +113,7 @@ def mean_statistic(sums: np.ndarray, counts: np.ndarray) -> Statistic:
         Indices (R, m) -> means (R,) or (R, C); NaN where there is no value.
     """
     def statistic(draws: np.ndarray) -> np.ndarray:
-        with np.errstate(invalid='ignore', divide='ignore'):
+        with np.errstate(invalid='ignore'):
             return draw_sums(sums, draws) / draw_sums(counts, draws)
 
     return statistic

@@ -54,6 +54,9 @@ def test_seed_decides():
     statistic = mean_statistic(np.arange(20.0), np.ones(20))
     assert bootstrap_interval(statistic, 20, seed=3) == bootstrap_interval(statistic, 20, seed=3)
     assert bootstrap_interval(statistic, 20, seed=3) != bootstrap_interval(statistic, 20, seed=4)
+    settings = dict(num_samples=2000, confidence=0.95, seed=0)
+    assert bootstrap_interval(statistic, 20) == bootstrap_interval(statistic, 20, **settings), 'the defaults'
+    assert bootstrap_interval(statistic, 1) == (0, 0), 'one clip has no spread'
 
 
 def test_undefined_scores():
@@ -71,9 +74,13 @@ def test_paired_difference():
     first = np.random.default_rng(0).uniform(0, 100, size=60)
     counts = np.random.default_rng(1).integers(1, 6, size=60).astype(float)
     one, other = mean_statistic(first * counts, counts), mean_statistic((first + 2) * counts, counts)
+    nought = mean_statistic(np.zeros(60), counts)
     result = paired_difference(one, other, 60)
     assert result == pytest.approx((2, 2, 2, 60)), 'what both share cancels out'
     assert result.value == evaluate_statistic(other, 60) - evaluate_statistic(one, 60)
+    ends = [paired_difference(nought, one, 60, seed=seed)[1:3] for seed in (0, 3)]
+    assert ends == [bootstrap_interval(one, 60, seed=seed) for seed in (0, 3)], 'the draws of the seed'
+    assert ends[0] == paired_difference(nought, one, 60, num_samples=2000, confidence=0.95)[1:3]
     plain, noisy = (mean_statistic(values, np.ones(60)) for values in (first, first + 2 + np.tile([-5, 5], 30)))
     result = paired_difference(plain, noisy, 60)
     assert result.value == pytest.approx(2)

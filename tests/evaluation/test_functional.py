@@ -87,6 +87,14 @@ def test_the_half_is_not_above_the_half():
                          target) == pytest.approx(1, abs=1e-7)
 
 
+def test_scores_count_in_single_precision():
+    """A float64 score that float32 rounds to 0.5 or to a threshold is at it, as in predictions stored in float32."""
+    scores = torch.full((1, 1, 1), 0.5, dtype=torch.float64) + 1e-12
+    assert count_binary(scores, torch.ones(1, 1, 1)).predicted.tolist() == [0]
+    scores = THRESHOLDS[100].double().reshape(1, 1, 1) - 1e-12
+    assert count_curves(scores, torch.ones(1, 1, 1))[1].sum() == 101
+
+
 def test_silent_frames():
     target = torch.zeros(2, 10, 10, dtype=torch.uint8)
     scores = torch.zeros(2, 10, 10)

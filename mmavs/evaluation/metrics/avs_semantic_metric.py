@@ -161,7 +161,7 @@ def _class_mean(sums: np.ndarray, counts: np.ndarray, classes: slice, only_seen:
         total, count = draw_sums(sums[:, classes], draws), draw_sums(counts[:, classes], draws)
         means = np.divide(total, count, out=np.zeros_like(total), where=count > 0)
         divisor = (count > 0).sum(1) if only_seen else means.shape[1]
-        with np.errstate(invalid='ignore', divide='ignore'):
+        with np.errstate(invalid='ignore'):
             return 100 * means.sum(1) / divisor
 
     return statistic

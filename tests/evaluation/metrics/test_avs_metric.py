@@ -134,8 +134,10 @@ def test_per_clip_values_and_categories():
         assert value['category'] == clip['category']
         assert value['silent'] == (clip['target'].sum() == 0).item()
         assert [frame['silent'] for frame in value['frames']] == [bool((t == 0).all()) for t in clip['target']]
-        assert value['frames'][0]['predicted_area'] == pytest.approx(
-            100 * (clip['scores'][0] > 0.5).double().mean().item())
+        areas = 100 * (clip['scores'] > 0.5).double().mean((1, 2))
+        assert [frame['predicted_area'] for frame in value['frames']] == pytest.approx(areas.tolist())
+        assert [frame['J'] for frame in value['frames']] == pytest.approx(
+            [100 * slow.iou_of_frame(*frame) for frame in zip(clip['scores'], clip['target'], strict=True)])
     assert scores['avs/F'] == pytest.approx(sum(clip['F'] for clip in metric.per_clip) / 6)
     assert [row['category'] for row in metric.categories] == ['car', 'cat', 'dog']
     assert [row['num_clips'] for row in metric.categories] == [2, 2, 2]

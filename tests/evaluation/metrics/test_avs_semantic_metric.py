@@ -52,7 +52,14 @@ def test_hand_made_values():
     assert scores['avss/F'] == pytest.approx(100 * sum(f) / 4)
     assert scores['avss/F_no_bg'] == pytest.approx(100 * sum(f[1:]) / 3)
     assert [row['category'] for row in metric.categories] == ['class 0', 'class 1', 'class 2']
-    assert metric.categories[0]['J'] == pytest.approx(62.5)
+    assert [row['num_clips'] for row in metric.categories] == [1, 1, 1]
+    assert [row['J'] for row in metric.categories] == pytest.approx([62.5, 200 / 3, 0])
+    assert [row['F'] for row in metric.categories] == pytest.approx([100 * value for value in f[:3]])
+    # Of a clip and of a frame: the mean over what is in it, here two classes in each of the two frames.
+    clip = metric.per_clip[0]
+    assert (clip['J'], clip['F']) == pytest.approx((100 * (2 * iou[0] + iou[1]) / 4, 100 * (2 * f[0] + f[1]) / 4))
+    assert [frame['J'] for frame in clip['frames']] == pytest.approx([100 * (1 / 2 + 2 / 3) / 2, 100 * (3 / 4) / 2])
+    assert clip['frames'][1]['F'] == pytest.approx(100 * (1.3 * 0.75 / (0.3 + 0.75)) / 2)
 
 
 def test_order_and_batch_size_change_nothing():
@@ -85,7 +92,7 @@ def test_per_clip_classes_and_report():
     scores = evaluate(metric, clips)
     report = metric.report(num_samples=100)
     assert report['metrics'] == scores
-    assert report['preset'] == 'avsbench'
+    assert (report['preset'], report['settings']) == ('avsbench', dict(num_classes=7))
     low, high = report['intervals']['avss/mIoU']
     assert low <= scores['avss/mIoU'] <= high
     assert [clip['video_id'] for clip in report['clips']] == ['v5', 'v4', 'v3', 'v2', 'v1']
