@@ -111,7 +111,8 @@ def semantic_scores(clips, num_classes, preset):
                 pool_u[c] += union
     iou = np.array([s / n if n else 0.0 for s, n in zip(iou_sum, count, strict=True)])
     f = np.array([s / n if n else 0.0 for s, n in zip(f_sum, count, strict=True)])
-    last = -1 if preset == 'avsbench' else None
-    return {'mIoU': 100 * iou.mean(), 'F': 100 * f.mean(), 'mIoU_no_bg': 100 * iou[1:last].mean(),
-            'F_no_bg': 100 * f[1:last].mean(), 'mIoU_seen': 100 * iou[count > 0].mean(),
+    # The published code meant to leave out the background, but leaves out the last class.
+    no_bg = slice(0, num_classes - 1) if preset == 'avsbench' else slice(1, num_classes)
+    return {'mIoU': 100 * iou.mean(), 'F': 100 * f.mean(), 'mIoU_no_bg': 100 * iou[no_bg].mean(),
+            'F_no_bg': 100 * f[no_bg].mean(), 'mIoU_seen': 100 * iou[count > 0].mean(),
             'mIoU_dataset': 100 * (pool_i[pool_u > 0] / pool_u[pool_u > 0]).mean()}

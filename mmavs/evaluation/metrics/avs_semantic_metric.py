@@ -44,8 +44,8 @@ class AVSSemanticMetric(ClipMetric):
     Args:
         num_classes: Classes with background. Default 71.
         preset: ``'clean'`` (default); ``'avsbench'`` counts clips as padded to 10 frames of background that are
-            predicted right (its code multiplies both maps by the mask of real frames), and leaves the last class out
-            of the scores without background, as published.
+            predicted right (its code multiplies both maps by the mask of real frames), and its scores without
+            background leave out the last class in place of class 0, by mistake, as published.
         collect_device: As for mmengine's ``BaseMetric``.
         prefix: As for mmengine's ``BaseMetric``. Default ``'avss'``.
         collect_dir: As for mmengine's ``BaseMetric``.
@@ -73,7 +73,8 @@ class AVSSemanticMetric(ClipMetric):
         target, prediction = read_field(sample, 'gt_sem_seg'), read_field(sample, 'pred_sem_seg')
         if prediction.shape != target.shape:
             raise ValueError(f'pred_sem_seg has shape {tuple(prediction.shape)}, but gt_sem_seg {tuple(target.shape)}; '
-                             'predictions are expected at the size of the masks.')
+                             'masks and predictions must have the size of the frames on the disk: in the pipeline '
+                             'of val and test, put LoadClipMasks behind ClipResize.')
         target = target.to(prediction.device)
         labelled = (target != IGNORE).flatten(1).any(1)
         counts = count_semantic(prediction[labelled], target[labelled], self.num_classes)
@@ -141,7 +142,8 @@ def semantic_statistics(sums: Mapping[str, np.ndarray], preset: SemanticPreset) 
         preset: How they are pooled.
     """
     hits, union = sums['hits'], sums['predicted'] + sums['actual'] - sums['hits']
-    everything, no_background = slice(0, None), slice(1, hits.shape[1] - preset.drop_last_class)
+    everything = slice(0, None)
+    no_background = slice(0, -1) if preset.drop_last_class else slice(1, None)
     return {
         'mIoU': _class_mean(sums['iou'], sums['present'], everything),
         'F': _class_mean(sums['score'], sums['present'], everything),

@@ -44,7 +44,8 @@ class SemanticPreset:
         name: As in ``AVSSemanticMetric(preset=...)``.
         padded_length: Clips count as if padded to so many frames, which are background and predicted as background;
             0: frames without labels never count.
-        drop_last_class: Leave the last class out of the scores without background.
+        drop_last_class: The scores without background leave out the last class in its place, which is a slip of the
+            published code.
         description: For tables.
     """
 
@@ -70,7 +71,7 @@ BINARY_PRESETS = {preset.name: preset for preset in (
 )}
 SEMANTIC_PRESETS = {preset.name: preset for preset in (
     SemanticPreset('clean', 'mean over frames of each class, then over classes; only labelled frames count'),
-    SemanticPreset('avsbench', 'as published: padded frames count as background, no_bg leaves out the last class too',
+    SemanticPreset('avsbench', 'as published: padded frames count as background, no_bg leaves out the wrong class',
                    padded_length=10, drop_last_class=True),
 )}
 

@@ -34,7 +34,17 @@ def test_what_the_presets_change():
     clean = evaluate(AVSSemanticMetric(num_classes=7), long_only)
     published = evaluate(AVSSemanticMetric(num_classes=7, preset='avsbench'), long_only)
     assert published['avss/mIoU'] == clean['avss/mIoU'], 'a clip of 10 frames is not padded'
-    assert published['avss/mIoU_no_bg'] != clean['avss/mIoU_no_bg'], 'the last class is left out'
+
+
+def test_published_no_bg_leaves_out_the_last_class_in_place_of_the_background():
+    target = torch.tensor([[[0, 0], [1, 2]]] * 10)
+    prediction = torch.tensor([[[0, 0], [1, 1]]] * 10)
+    clips = [dict(video_id='a', prediction=prediction, target=target)]
+    # IoU of the classes: 1, 1/2, 0.
+    assert evaluate(AVSSemanticMetric(num_classes=3), clips)['avss/mIoU_no_bg'] == pytest.approx(100 * (1 / 2 + 0) / 2)
+    published = evaluate(AVSSemanticMetric(num_classes=3, preset='avsbench'), clips)
+    assert published['avss/mIoU_no_bg'] == pytest.approx(100 * (1 + 1 / 2) / 2)
+    assert published['avss/F_no_bg'] == pytest.approx(100 * (1 + 1.3 * 0.5 / (0.3 * 0.5 + 1)) / 2)
 
 
 def test_hand_made_values():
