@@ -110,6 +110,7 @@ def test_per_clip_classes_and_report():
     assert [len(clip['frames']) for clip in report['clips']] == [5, 5, 10, 5, 5]
     assert [row['category'] for row in report['categories']] == ['background', 'dog', 'cat', 'car', 'bus', 'gun']
     assert sum(row['J'] for row in report['categories']) / 7 == pytest.approx(scores['avss/mIoU'])
+    assert sum(row['F'] for row in report['categories']) / 7 == pytest.approx(scores['avss/F'])
     assert report['categories'][0]['num_clips'] == 5
     single = clips[2]
     values = []
