@@ -14,7 +14,7 @@ NAMES = sorted(name for name, value in vars(mmavs.registry).items()
 # One class of each registry.
 EXAMPLES = dict(
     DATASETS='AVSBenchDataset', HOOKS='PreemptionHook', INFERENCERS='AVSInferencer', METRICS='AVSMetric',
-    MODELS='MTENeck', OPTIM_WRAPPERS='AutocastOptimWrapper', TRANSFORMS='LogMelSpectrogram',
+    MODELS='MTENeck', OPTIM_WRAPPERS='AutocastOptimWrapper', RUNNERS='AVSRunner', TRANSFORMS='LogMelSpectrogram',
     VISUALIZERS='AVSLocalVisualizer')
 
 

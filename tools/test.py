@@ -10,11 +10,12 @@ from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
 from mmavs.engine.hooks.provenance_hook import describe_run
-from mmavs.engine.launch import add_common_arguments, load_config, prepare_distributed, run_main
-from mmavs.engine.runner import AVSRunner, atomic_write
+from mmavs.engine.launch import add_common_arguments, build_runner, load_config, prepare_distributed, run_main
+from mmavs.engine.runner import atomic_write
 from mmavs.evaluation.metrics.clip_metric import ClipMetric
 from mmavs.evaluation.report_table import format_report
 from mmavs.utils.safe_load import use_safe_checkpoint_loading
+from mmavs.utils.type_names import own_type_name
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -47,7 +48,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.report:
         hooks.report = dict(type='mmavs.ReportHook', out_dir=args.report)
     prepare_distributed(cfg, args.local_rank)
-    runner = AVSRunner.from_cfg(cfg)
+    runner = build_runner(cfg)
     runner.test()
     if is_main_process():
         write_report(runner, args.checkpoint, args.out)
@@ -70,9 +71,8 @@ def check_writable(path: Path) -> None:
 
 def draw_sheets(hook: dict | None, folder: str) -> dict:
     """The config of the visualization hook, whatever the config had in its place, that draws into ``folder``."""
-    kind = 'mmavs.AVSVisualizationHook'
-    settings = hook if hook and hook.get('type') == kind else {}
-    return {**settings, 'type': kind, 'draw': True, 'show_dir': folder}
+    settings = hook if own_type_name(hook) == 'AVSVisualizationHook' else {}
+    return {**settings, 'type': 'mmavs.AVSVisualizationHook', 'draw': True, 'show_dir': folder}
 
 
 def write_report(runner: Runner, checkpoint: str, out: str | None) -> None:

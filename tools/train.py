@@ -3,8 +3,14 @@
 import argparse
 import sys
 
-from mmavs.engine.launch import add_common_arguments, load_config, prepare_distributed, run_main, use_mixed_precision
-from mmavs.engine.runner import AVSRunner
+from mmavs.engine.launch import (
+    add_common_arguments,
+    build_runner,
+    load_config,
+    prepare_distributed,
+    run_main,
+    use_mixed_precision,
+)
 from mmavs.utils.config_check import check_pretrained
 from mmavs.utils.safe_load import use_safe_checkpoint_loading
 
@@ -29,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.amp:
         use_mixed_precision(cfg)
     prepare_distributed(cfg, args.local_rank)
-    AVSRunner.from_cfg(cfg).train()
+    build_runner(cfg).train()
     return 0
 
 

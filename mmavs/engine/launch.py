@@ -13,15 +13,19 @@ import torch
 import torch.distributed
 from mmengine.config import Config, DictAction
 from mmengine.dist import barrier, is_distributed
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
 
+from mmavs.engine.runner import AVSRunner
 from mmavs.utils.config_check import ConfigMistakeError, check_config, check_options
 from mmavs.utils.large_pages import use_large_pages
+from mmavs.utils.type_names import type_name
 
 # Exit code of a tool that was used wrongly or met files that are broken; argparse uses the same.
 USER_ERROR = 2
 TRACEBACK_VARIABLE = 'MMAVS_TRACEBACK'
 # Errors that a `raise` of these packages uses for mistakes of the user.
-_MISTAKES = (ValueError, TypeError, KeyError, OSError, ImportError, RuntimeError)
+_MISTAKES = (ValueError, TypeError, KeyError, OSError, ImportError, RuntimeError, AssertionError)
 _BLAMES_USER = ('__main__', 'mmavs', 'mmcv', 'mmengine', 'mmpretrain', 'mmseg')
 
 
@@ -98,16 +102,22 @@ def use_mixed_precision(cfg: Config) -> None:
         ValueError: If the config's optimiser wrapper is neither plain nor a mixed-precision one.
     """
     wrapper = cfg.optim_wrapper
-    if wrapper.type in ('AmpOptimWrapper', 'mmavs.AutocastOptimWrapper'):
+    kind = type_name(wrapper)
+    if kind in ('AmpOptimWrapper', 'AutocastOptimWrapper'):
         return
-    if wrapper.type != 'OptimWrapper':
-        raise ValueError(f'--amp replaces optim_wrapper.type="OptimWrapper", but the config has "{wrapper.type}". '
+    if kind != 'OptimWrapper':
+        raise ValueError(f'--amp replaces optim_wrapper.type="OptimWrapper", but the config has "{kind}". '
                          'Set a mixed-precision wrapper in the config instead.')
     if torch.cuda.is_available() and not torch.cuda.is_bf16_supported():
         wrapper.type = 'AmpOptimWrapper'
         wrapper.loss_scale = 'dynamic'
     else:
         wrapper.type = 'mmavs.AutocastOptimWrapper'
+
+
+def build_runner(cfg: Config) -> Runner:
+    """The runner of a config: :class:`mmavs.engine.runner.AVSRunner`, or what ``runner_type`` names, as in mm tools."""
+    return RUNNERS.build(cfg) if cfg.get('runner_type') else AVSRunner.from_cfg(cfg)
 
 
 def run_main(main: Callable[[], int]) -> int:
@@ -154,14 +164,14 @@ def _end_together(code: int) -> None:
 def is_user_error(error: BaseException) -> bool:
     """Whether an error says what the user did wrong.
 
-    That is: an error type of this package; a common type that a ``raise`` statement of this package or of the mm
-    packages uses; a registry's call of a constructor with arguments that it does not have; an operating system error
-    about a file.
+    That is: an error type of this package; a common type that a ``raise`` or ``assert`` statement of this package or of
+    the mm packages uses, with a message; a registry's call of a constructor with arguments that it does not have; an
+    operating system error about a file.
     """
     if type(error).__module__.startswith('mmavs.') or (isinstance(error, OSError) and error.filename is not None):
         return True
     trace = error.__traceback__
-    if trace is None or not isinstance(error, _MISTAKES):
+    if trace is None or not isinstance(error, _MISTAKES) or not str(error):
         return False
     while trace.tb_next is not None:
         trace = trace.tb_next

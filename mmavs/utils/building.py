@@ -11,6 +11,7 @@ from torch import nn
 
 from mmavs.registry import DATASETS, MODELS
 from mmavs.utils.safe_load import load_weights
+from mmavs.utils.type_names import type_name
 
 SPLITS = ('train', 'val', 'test')
 
@@ -48,7 +49,7 @@ def without_pretrained(cfg: Any) -> Any:
     if isinstance(cfg, dict):
         kept = {key: without_pretrained(value) for key, value in cfg.items()}
         entry = kept.get('init_cfg')
-        if isinstance(entry, dict) and entry.get('type') == 'Pretrained':
+        if type_name(entry) in ('Pretrained', 'PretrainedInit'):
             kept['init_cfg'] = None
         return ConfigDict(kept)
     if isinstance(cfg, (list, tuple)):

@@ -7,11 +7,23 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.optim import OptimWrapper
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
 
 from mmavs.datasets import ClipDataError
-from mmavs.engine.launch import is_user_error, load_config, prepare_distributed, run_main, use_mixed_precision
+from mmavs.engine.launch import (
+    build_runner,
+    is_user_error,
+    load_config,
+    prepare_distributed,
+    run_main,
+    use_mixed_precision,
+)
+from mmavs.engine.runner import AVSRunner
 from mmavs.ops import cross_selective_scan, selective_scan
 from mmavs.registry import MODELS
+from tests.engine.toy import toy_config
 
 
 @pytest.fixture
@@ -43,8 +55,9 @@ def test_missing_config_names_the_path():
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='describes a machine without a GPU')
-def test_mixed_precision_on_cpu_is_bfloat16_autocast():
-    cfg = Config(dict(optim_wrapper=dict(type='OptimWrapper')))
+@pytest.mark.parametrize('kind', ['OptimWrapper', 'mmengine.optim.OptimWrapper', OptimWrapper])
+def test_mixed_precision_on_cpu_is_bfloat16_autocast(kind):
+    cfg = Config(dict(optim_wrapper=dict(type=kind)))
     use_mixed_precision(cfg)
     assert cfg.optim_wrapper.type == 'mmavs.AutocastOptimWrapper'
 
@@ -59,6 +72,13 @@ def test_mixed_precision_refuses_other_wrappers():
     cfg = Config(dict(optim_wrapper=dict(type='ApexOptimWrapper')))
     with pytest.raises(ValueError, match='the config has "ApexOptimWrapper"'):
         use_mixed_precision(cfg)
+
+
+def test_the_runner_is_ours_unless_the_config_names_another(tmp_path):
+    assert type(build_runner(toy_config(tmp_path))) is AVSRunner
+    assert type(build_runner(toy_config(tmp_path, runner_type='Runner'))) is Runner
+    # As the tools of other mm packages would build it.
+    assert type(RUNNERS.build(toy_config(tmp_path, runner_type='mmavs.AVSRunner'))) is AVSRunner
 
 
 def test_single_process_needs_no_model_wrapper():
@@ -79,6 +99,11 @@ def wrong_argument() -> None:
     MODELS.build(dict(type='mmseg.CrossEntropyLoss', weight=1))
 
 
+def pretrained_twice() -> None:
+    # mmseg asserts.
+    MODELS.build(dict(type='mmseg.ResNet', depth=18, pretrained='a.pth', init_cfg=dict(type='Normal', layer='Conv2d')))
+
+
 def missing_file() -> None:
     Path('/nowhere/at/all').read_text()
 
@@ -89,6 +114,7 @@ def missing_file() -> None:
     (lambda: use_mixed_precision(Config(dict(optim_wrapper=dict(type='X')))), 'error: --amp replaces'),
     (wrong_type, 'error: mmavs.NoSuchThing is not in the'),
     (wrong_argument, "error: CrossEntropyLoss.__init__() got an unexpected keyword argument 'weight'"),
+    (pretrained_twice, 'error: init_cfg and pretrained cannot be '),
     (missing_file, 'error: /nowhere/at/all: No such file or directory.')])
 def test_a_mistake_of_the_user_is_one_line(action, sentence, capsys, monkeypatch):
     monkeypatch.delenv('MMAVS_TRACEBACK', raising=False)

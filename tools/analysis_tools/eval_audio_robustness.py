@@ -34,6 +34,7 @@ from mmavs.evaluation.metrics.clip_metric import ClipMetric, without_nan
 from mmavs.registry import DATASETS
 from mmavs.utils.building import build_model
 from mmavs.utils.safe_load import use_safe_checkpoint_loading
+from mmavs.utils.type_names import own_type_name, type_name
 
 # Of binary and of semantic tasks.
 MAIN_SCORES = ('J', 'mIoU')
@@ -93,14 +94,14 @@ def dataset_config(dataset: ConfigDict, condition: Condition) -> ConfigDict:
         ValueError: If the config does not test on an ``AVSBenchDataset`` with ``LogMelSpectrogram``.
     """
     dataset = copy.deepcopy(dataset)
-    kinds = [step.type for step in dataset.get('pipeline', ())]
-    if dataset.type != 'mmavs.AVSBenchDataset' or 'mmavs.LogMelSpectrogram' not in kinds:
+    kinds = [type_name(step) for step in dataset.get('pipeline', ())]
+    if own_type_name(dataset) != 'AVSBenchDataset' or 'LogMelSpectrogram' not in kinds:
         raise ValueError("test_dataloader.dataset must be an 'mmavs.AVSBenchDataset' whose pipeline has an "
                          f"'mmavs.LogMelSpectrogram', but it is {dataset.type!r} with {kinds}.")
     dataset.sound_of = condition.sound_of
     if condition.replace is not None:
         step = ConfigDict(type='mmavs.ReplaceSound', **condition.replace)
-        dataset.pipeline.insert(kinds.index('mmavs.LogMelSpectrogram'), step)
+        dataset.pipeline.insert(kinds.index('LogMelSpectrogram'), step)
     return dataset
 
 

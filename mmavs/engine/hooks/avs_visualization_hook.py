@@ -32,7 +32,8 @@ class AVSVisualizationHook(Hook):
         with_scores: Write J of each frame, as ``AVSMetric`` counts it, under the prediction. Default True.
 
     Raises:
-        ValueError: If ``interval`` is below 1 or ``max_clips`` below 0.
+        ValueError: If ``interval`` is below 1 or ``max_clips`` below 0; on starting a run, if the visualizer of the
+            config cannot draw clips.
     """
 
     priority = 'NORMAL'
@@ -50,6 +51,12 @@ class AVSVisualizationHook(Hook):
         self.mask_dir = mask_dir
         self.with_scores = with_scores
         self._left: float = 0
+
+    def before_run(self, runner: Runner) -> None:
+        """Find out whether the visualizer can draw clips."""
+        if self.draw and not hasattr(runner.visualizer, 'draw_datasample'):
+            raise ValueError(f"{type(runner.visualizer).__name__} does not draw clips, as AVSVisualizationHook does: "
+                             "set visualizer.type='mmavs.AVSLocalVisualizer' in the config.")
 
     def before_val_epoch(self, runner: Runner) -> None:
         """Start counting the sheets of this evaluation."""

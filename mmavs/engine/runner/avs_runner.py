@@ -6,15 +6,16 @@ from typing import Any
 
 import torch
 from mmengine.dist import broadcast_object_list, get_rank, is_main_process
-from mmengine.hooks import Hook
+from mmengine.hooks import Hook, LoggerHook
 from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper
-from mmengine.registry import RUNNERS
-from mmengine.runner import CheckpointLoader, Runner
+from mmengine.registry import HOOKS, LOOPS, Registry
+from mmengine.runner import CheckpointLoader, EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
 from mmavs.engine.samplers import SeededDataset, SeededSampler, init_worker
+from mmavs.registry import RUNNERS
 from mmavs.utils.resume import checkpoint_defect, find_resume_checkpoint
 from mmavs.utils.safe_load import require_fit, trusts_checkpoints, use_safe_checkpoint_loading, weights_of
 from mmavs.utils.weight_fit import compare_weights
@@ -24,7 +25,9 @@ from .resumable_loops import ResumableEpochLoop, ResumableIterLoop
 from .tolerant_logging import TolerantLoggerHook, tolerate_unwritable_files
 from .weight_loading import load_fitting, renamed, report_misfit
 
-_LOOPS = {'EpochBasedTrainLoop': ResumableEpochLoop, 'IterBasedTrainLoop': ResumableIterLoop}
+# Hooks that mmengine adds by itself; it takes None, "without this hook", for these only.
+_ADDED_HOOKS = {'runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint'}
+_LOOPS = {EpochBasedTrainLoop: ResumableEpochLoop, IterBasedTrainLoop: ResumableIterLoop}
 
 
 @RUNNERS.register_module()
@@ -73,9 +76,14 @@ class AVSRunner(Runner):
         tolerate_unwritable_files(logger)
         return logger
 
+    def register_default_hooks(self, hooks: dict[str, Hook | dict | None] | None = None) -> None:
+        """Register the default hooks; None in the place of any hook leaves it out."""
+        super().register_default_hooks({name: hook for name, hook in (hooks or {}).items()
+                                        if hook is not None or name in _ADDED_HOOKS})
+
     def register_hook(self, hook: Hook | dict, priority: str | int | None = None) -> None:
         """Register a hook; mmengine's ``LoggerHook``, a default of every run, is replaced by its tolerant form."""
-        if isinstance(hook, dict) and hook.get('type') == 'LoggerHook':
+        if isinstance(hook, dict) and _found(HOOKS, hook.get('type')) is LoggerHook:
             hook = dict(hook, type=TolerantLoggerHook)
         super().register_hook(hook, priority)
 
@@ -83,11 +91,9 @@ class AVSRunner(Runner):
         """Build the training loop; mmengine's two loops are replaced by their resumable counterparts."""
         if isinstance(loop, dict):
             loop = dict(loop)
-            kind = loop.get('type')
-            if kind is None:
-                kind = 'EpochBasedTrainLoop' if loop.pop('by_epoch') else 'IterBasedTrainLoop'
-            name = kind if isinstance(kind, str) else kind.__name__
-            loop['type'] = _LOOPS.get(name.split('.')[-1], kind)
+            if 'type' not in loop:
+                loop['type'] = 'EpochBasedTrainLoop' if loop.pop('by_epoch') else 'IterBasedTrainLoop'
+            loop['type'] = _LOOPS.get(_found(LOOPS, loop['type']), loop['type'])
         return super().build_train_loop(loop)
 
     def load_or_resume(self) -> None:
@@ -203,3 +209,8 @@ class AVSRunner(Runner):
                 raise
             self.logger.error(advice)
             raise OutOfMemoryAdviceError(advice) from error
+
+
+def _found(registry: Registry, kind: str | type | None) -> Any:
+    """What the ``type`` of a config is: pure Python configs hold the class or its place instead of its name."""
+    return registry.get(kind) if isinstance(kind, str) else kind

@@ -71,7 +71,8 @@ class AVSMetric(ClipMetric):
         target, scores = read_field(sample, 'gt_sem_seg'), read_field(sample, 'pred_scores')
         if scores.shape != target.shape:
             raise ValueError(f'pred_scores has shape {tuple(scores.shape)}, but gt_sem_seg {tuple(target.shape)}; '
-                             'predictions are expected at the size of the masks.')
+                             'masks and predictions must have the size of the frames on the disk: in the pipeline '
+                             'of val and test, put LoadClipMasks behind ClipResize.')
         target = target.to(scores.device)
         labelled = (target != IGNORE).flatten(1).any(1)
         target, scores = target[labelled], scores[labelled]

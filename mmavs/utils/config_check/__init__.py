@@ -4,10 +4,12 @@ from collections.abc import Mapping
 
 from mmengine.config import Config
 
+from mmavs.utils.type_names import own_type_name
+
 from .data import check_dataset, check_loader, check_metrics
 from .model import check_av_segmentor, check_neck, check_parts
 from .names import check_names, check_optimizer
-from .nodes import ConfigMistakeError, class_name, typed_nodes
+from .nodes import ConfigMistakeError, typed_nodes
 from .options import check_options
 from .pretrained import check_pretrained
 from .schedule import check_save_best, check_train_cfg
@@ -45,7 +47,7 @@ def check_config(cfg: Config | Mapping) -> None:
     for name in _LOADERS:
         check_loader(name, cfg.get(name))
     model = cfg.get('model')
-    if class_name(model) == 'AVSegmentor':
+    if own_type_name(model) == 'AVSegmentor':
         _check_av_config(cfg, model, scope)
     elif isinstance(model, Mapping):
         check_neck(model, scope)

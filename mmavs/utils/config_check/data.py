@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from mmavs.utils.arguments import check_whole
+from mmavs.utils.type_names import own_type_name
 
-from .nodes import ConfigMistakeError, class_name
+from .nodes import ConfigMistakeError
 
 AVSS_CLASSES = 71
 _STEPS = ('LoadClipFrames', 'LoadClipMasks', 'LogMelSpectrogram', 'PackAVSInputs')
@@ -38,7 +39,7 @@ def check_dataset(name: str, loader: Any, model: Mapping) -> None:
         ConfigMistakeError: If they do not fit the model.
     """
     dataset = loader.get('dataset') if isinstance(loader, Mapping) else None
-    if class_name(dataset) != 'AVSBenchDataset':
+    if own_type_name(dataset) != 'AVSBenchDataset':
         return
     subset, count = dataset.get('subset'), _num_classes(model)
     wanted = dict(s4=1, ms3=1, avss=AVSS_CLASSES).get(subset, count)
@@ -47,7 +48,7 @@ def check_dataset(name: str, loader: Any, model: Mapping) -> None:
             f'model.decode_head.num_classes={count} does not fit {name}.dataset.subset={subset!r}, whose masks hold '
             f'{f"{AVSS_CLASSES} classes" if subset == "avss" else "sounding or not"}; set '
             f'model.decode_head.num_classes={wanted}.')
-    steps = [class_name(step) if isinstance(step, Mapping) else type(step).__name__
+    steps = [own_type_name(step) if isinstance(step, Mapping) else type(step).__name__
              for step in dataset.get('pipeline') or ()]
     missing = [step for step in _STEPS if step not in steps]
     if missing:
@@ -66,7 +67,7 @@ def check_metrics(name: str, metrics: Any, model: Mapping) -> None:
     """
     count = _num_classes(model)
     for metric in metrics if isinstance(metrics, list | tuple) else [metrics]:
-        kind = class_name(metric)
+        kind = own_type_name(metric)
         if kind == 'AVSMetric' and count > 1:
             raise ConfigMistakeError(f'{name}: mmavs.AVSMetric scores sounding or not, but model.decode_head.'
                                      f'num_classes={count}; set num_classes=1, or for masks with classes use '

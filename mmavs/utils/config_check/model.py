@@ -1,5 +1,6 @@
 """What must agree between the parts of a model, which are built one by one."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,8 +10,9 @@ from mmengine.registry import DefaultScope, init_default_scope
 
 import mmavs.registry as registry
 from mmavs.utils.building import without_pretrained
+from mmavs.utils.type_names import own_type_name
 
-from .nodes import ConfigMistakeError, class_name
+from .nodes import ConfigMistakeError
 
 PARTS = ('backbone', 'audio_backbone', 'decode_head')
 STRIDES = (4, 8, 16, 32)
@@ -69,7 +71,7 @@ def check_neck(model: Mapping, scope: str) -> None:
     Raises:
         ConfigMistakeError: If it does not.
     """
-    if class_name(model.get('neck')) is None or not isinstance(model.get('backbone'), Mapping):
+    if own_type_name(model.get('neck')) is None or not isinstance(model.get('backbone'), Mapping):
         return
     parts = _build_without_memory(model, ('backbone', 'neck'), scope)
     _check_channels('neck', parts, _map_shapes(parts['backbone']))
@@ -89,21 +91,34 @@ def _check_channels(name: str, parts: Mapping, shapes: Sequence[tuple[int, int]]
 
 
 def _build_without_memory(model: Mapping, names: Sequence[str], scope: str) -> dict[str, torch.nn.Module]:
-    """The parts of a model on the device "meta"; errors of their constructors pass through."""
+    """The parts of a model, on the device "meta" where they can be; errors of their constructors pass through."""
     current = DefaultScope.get_current_instance()
     if current is None or current.scope_name != scope:
         init_default_scope(scope)
-    with torch.device('meta'):
-        return {name: registry.MODELS.build(without_pretrained(ConfigDict(model[name])))
-                for name in names if model.get(name)}
+    return {name: build_without_memory(model[name]) for name in names if model.get(name)}
+
+
+def build_without_memory(cfg: Mapping) -> torch.nn.Module:
+    """Build a part of a model on the device "meta", without its pretrained weights.
+
+    Constructors that compute with tensors (mmseg's transformers do, for their drop path rates) need real memory and
+    get it. Errors of constructors pass through.
+    """
+    cfg = without_pretrained(ConfigDict(cfg))
+    try:
+        with torch.device('meta'):
+            return registry.MODELS.build(copy.deepcopy(cfg))
+    except (RuntimeError, NotImplementedError):
+        return registry.MODELS.build(cfg)
 
 
 def _map_shapes(backbone: torch.nn.Module) -> list[tuple[int, int]] | None:
-    """(channels, height) of the maps that a backbone gives; None for one that cannot run without memory."""
+    """(channels, height) of the maps that a backbone gives; None for one that cannot run so."""
     backbone.eval()
+    device = next((parameter.device for parameter in backbone.parameters()), 'meta')
     try:
         with torch.no_grad():
-            maps = backbone(torch.empty(1, 3, _PROBE_SIZE, _PROBE_SIZE, device='meta'))
+            maps = backbone(torch.empty(1, 3, _PROBE_SIZE, _PROBE_SIZE, device=device))
         return [(feature.shape[1], feature.shape[2]) for feature in maps]
     except Exception:
         # Backbones of other packages may do anything; what is wrong with them shows when they run.

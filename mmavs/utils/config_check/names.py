@@ -4,11 +4,13 @@ import inspect
 from collections.abc import Callable, Mapping
 
 from mmengine.registry import OPTIMIZERS, Registry
+from mmengine.utils import get_object_from_string
 
 import mmavs.registry as registry
 from mmavs.utils.arguments import check_number
+from mmavs.utils.type_names import own_type_name
 
-from .nodes import ConfigMistakeError, class_name, suggestion
+from .nodes import ConfigMistakeError, suggestion
 
 _REGISTRIES = [value for value in vars(registry).values() if isinstance(value, Registry) and value.scope == 'mmavs']
 # Settings that mmengine takes out of a dict before it builds the object.
@@ -22,15 +24,13 @@ def check_names(path: str, node: Mapping) -> None:
     Raises:
         ConfigMistakeError: If it does not.
     """
-    name = class_name(node)
+    name = own_type_name(node)
     if name is None:
         return
-    for known in _REGISTRIES:
-        known.import_from_location()
-    found = next((known.module_dict[name] for known in _REGISTRIES if name in known.module_dict), None)
+    found = _find(node['type'])
     if found is None:
         names = sorted(name for known in _REGISTRIES for name in known.module_dict)
-        raise ConfigMistakeError(f'{path}.type: there is no mmavs.{name}{suggestion(name, names, "mmavs.")}.')
+        raise ConfigMistakeError(f'{path}.type: there is no {node["type"]}{suggestion(name, names, "mmavs.")}.')
     taken_out = _MMENGINE_KEYS | (_OPTIM_WRAPPER_KEYS if path == 'optim_wrapper' else set())
     _check_arguments(path, node, found, f'mmavs.{name}', taken_out)
 
@@ -55,6 +55,17 @@ def check_optimizer(optimizer: Mapping, scope: str) -> None:
             check_number(f'{path}.lr', optimizer['lr'], 0)
         except ValueError as error:
             raise ConfigMistakeError(f'{error}.') from None
+
+
+def _find(kind: str | type) -> Callable | None:
+    """What a type of this package is: a class, a registered name or the place of a class; None: there is none."""
+    if inspect.isclass(kind):
+        return kind
+    for known in _REGISTRIES:
+        known.import_from_location()
+    name = kind.removeprefix('mmavs.')
+    registered = next((known.module_dict[name] for known in _REGISTRIES if name in known.module_dict), None)
+    return registered or get_object_from_string(kind)
 
 
 def _check_arguments(path: str, node: Mapping, kind: Callable, name: str, taken_out: set[str]) -> None:

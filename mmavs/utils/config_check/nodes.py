@@ -1,7 +1,6 @@
 """What the checks of a config have in common."""
 
 import difflib
-import inspect
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -20,14 +19,6 @@ def typed_nodes(node: Any, path: str = '') -> Iterator[tuple[str, Mapping]]:
     elif isinstance(node, list | tuple):
         for index, value in enumerate(node):
             yield from typed_nodes(value, f'{path}[{index}]')
-
-
-def class_name(node: Any) -> str | None:
-    """Name of a class of this package, written ``mmavs.X`` or given as the class; None for all else."""
-    kind = node.get('type') if isinstance(node, Mapping) else None
-    if isinstance(kind, str):
-        return kind.removeprefix('mmavs.') if kind.startswith('mmavs.') else None
-    return kind.__name__ if inspect.isclass(kind) and kind.__module__.startswith('mmavs.') else None
 
 
 def suggestion(name: str, known: Iterable[str], prefix: str = '') -> str:

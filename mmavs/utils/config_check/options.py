@@ -11,7 +11,8 @@ from .nodes import ConfigMistakeError, suggestion
 
 # Entries that a run reads; all others are variables of the config files, whose values were copied when they were read.
 _READ = {*inspect.signature(Runner.__init__).parameters, 'model_wrapper_cfg', 'sync_bn', 'find_unused_parameters',
-         'activation_checkpointing', 'efficient_conv_bn_eval', 'compile', 'tta_model', 'tta_pipeline'} - {'self', 'cfg'}
+         'activation_checkpointing', 'efficient_conv_bn_eval', 'compile', 'tta_model', 'tta_pipeline',
+         'runner_type'} - {'self', 'cfg'}
 _SHOWN = 8
 
 

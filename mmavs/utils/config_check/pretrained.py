@@ -6,16 +6,15 @@ mmengine loads them without looking whether they fit. The modules of this packag
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 from mmengine.model import BaseModule
 from mmengine.registry import DefaultScope, init_default_scope
 
-import mmavs.registry as registry
-from mmavs.utils.building import without_pretrained
 from mmavs.utils.safe_load import pretrained_from_init_cfg, read_state_dict
+from mmavs.utils.type_names import own_type_name
 
-from .nodes import ConfigMistakeError, class_name
+from .model import build_without_memory
+from .nodes import ConfigMistakeError
 
 
 def check_pretrained(cfg: Config | Mapping) -> None:
@@ -33,7 +32,7 @@ def check_pretrained(cfg: Config | Mapping) -> None:
     """
     model = cfg.get('model')
     backbone = model.get('backbone') if isinstance(model, Mapping) else None
-    if not isinstance(backbone, Mapping) or class_name(backbone) is not None:
+    if not isinstance(backbone, Mapping) or own_type_name(backbone) is not None:
         return
     pretrained = pretrained_from_init_cfg(backbone.get('init_cfg'))
     if pretrained is None or '://' in pretrained[0]:
@@ -47,8 +46,7 @@ def check_pretrained(cfg: Config | Mapping) -> None:
             'model.backbone.init_cfg=None in the config.')
     if DefaultScope.get_current_instance() is None:
         init_default_scope(cfg.get('default_scope') or 'mmseg')
-    with torch.device('meta'):
-        module = registry.MODELS.build(without_pretrained(ConfigDict(backbone)))
+    module = build_without_memory(backbone)
     if type(module).init_weights is not BaseModule.init_weights:
         return
     found = read_state_dict(path, prefix)

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmavs.utils.arguments import check_whole
+from mmavs.utils.type_names import own_type_name
 
-from .nodes import ConfigMistakeError, class_name, suggestion
+from .nodes import ConfigMistakeError, suggestion
 
 # What the metrics of this package report: class -> (prefix, names).
 SCORES = {
@@ -42,7 +43,7 @@ def check_save_best(hooks: Any, evaluator: Any) -> None:
     hook = hooks.get('checkpoint') if isinstance(hooks, Mapping) else None
     wanted = hook.get('save_best') if isinstance(hook, Mapping) else None
     metrics = evaluator if isinstance(evaluator, list | tuple) else [evaluator]
-    if not wanted or wanted == 'auto' or any(class_name(metric) not in SCORES for metric in metrics):
+    if not wanted or wanted == 'auto' or any(own_type_name(metric) not in SCORES for metric in metrics):
         return
     known = [name for metric in metrics for name in _scores(metric)]
     for name in [wanted] if isinstance(wanted, str) else wanted:
@@ -52,5 +53,5 @@ def check_save_best(hooks: Any, evaluator: Any) -> None:
 
 
 def _scores(metric: Mapping) -> Sequence[str]:
-    prefix, names = SCORES[class_name(metric)]
+    prefix, names = SCORES[own_type_name(metric)]
     return [f'{metric.get("prefix") or prefix}/{name}' for name in names]

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.structures import BaseDataElement, PixelData
+from mmseg.visualization import SegLocalVisualizer
 from PIL import Image
 
 from mmavs.engine.hooks import avs_visualization_hook
@@ -162,3 +163,12 @@ def test_registered_and_bad_settings():
         AVSVisualizationHook(interval=0)
     with pytest.raises(ValueError, match='max_clips=-1 must not be negative'):
         AVSVisualizationHook(max_clips=-1)
+
+
+def test_a_visualizer_of_pictures_is_refused_before_the_run(tmp_path):
+    runner = StandInRunner(tmp_path)
+    AVSVisualizationHook(draw=True).before_run(runner)
+    runner.visualizer = SegLocalVisualizer(name='pictures')
+    AVSVisualizationHook(draw=False).before_run(runner)
+    with pytest.raises(ValueError, match=r"SegLocalVisualizer does not draw clips.*visualizer.type='mmavs.AVSLocalVisu"):
+        AVSVisualizationHook(draw=True).before_run(runner)

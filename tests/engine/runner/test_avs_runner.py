@@ -3,6 +3,7 @@ import signal
 
 import pytest
 import torch
+from mmengine.runner import EpochBasedTrainLoop
 
 from mmavs.engine.runner import AVSRunner, ResumableEpochLoop, ResumableIterLoop
 from mmavs.engine.runner.memory_advice import OutOfMemoryAdviceError
@@ -268,3 +269,17 @@ def test_interrupted_run_without_a_checkpoint_starts_again(tmp_path):
     train(tmp_path / 'a', resume=True)
     train(tmp_path / 'b')
     assert_same_weights(tmp_path / 'a', tmp_path / 'b')
+
+
+def test_none_leaves_any_default_hook_out(tmp_path):
+    hooks = toy_config(tmp_path).default_hooks
+    hooks.update(preemption=None, timer=None)
+    kinds = {type(hook).__name__ for hook in AVSRunner.from_cfg(toy_config(tmp_path, default_hooks=hooks)).hooks}
+    assert kinds.isdisjoint({'PreemptionHook', 'IterTimerHook'})
+    assert kinds >= {'InvalidLossHook', 'AtomicCheckpointHook', 'RuntimeInfoHook'}
+
+
+@pytest.mark.parametrize('kind', ['mmengine.runner.EpochBasedTrainLoop', EpochBasedTrainLoop])
+def test_loops_are_resumable_in_pure_python_configs_too(tmp_path, kind):
+    loop = AVSRunner.from_cfg(toy_config(tmp_path)).build_train_loop(dict(type=kind, max_epochs=1))
+    assert type(loop) is ResumableEpochLoop

@@ -54,9 +54,10 @@ def test_full_disk_does_not_end_a_test(tmp_path, capfd):
     assert list(runner.test()) == ['toy/error']
 
 
-def test_every_run_has_the_tolerant_hook_with_its_own_settings(tmp_path):
+@pytest.mark.parametrize('kind', ['LoggerHook', 'mmengine.hooks.LoggerHook', LoggerHook])
+def test_every_run_has_the_tolerant_hook_with_its_own_settings(tmp_path, kind):
     hooks = toy_config(tmp_path).default_hooks
-    hooks.logger = dict(type='LoggerHook', interval=3)
+    hooks.logger = dict(type=kind, interval=3)
     loggers = [hook for hook in AVSRunner.from_cfg(toy_config(tmp_path, default_hooks=hooks)).hooks
                if isinstance(hook, LoggerHook)]
     assert [type(hook) for hook in loggers] == [TolerantLoggerHook]

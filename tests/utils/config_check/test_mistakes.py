@@ -201,6 +201,28 @@ def test_classes_in_the_place_of_names_are_checked():
         check_config(dict(model=dict(type=MTENeck, orders=2)))
 
 
+def test_the_place_of_a_class_is_its_type_in_pure_python_configs(tmp_path):
+    path = tmp_path / 'pure.py'
+    path.write_text('from mmavs.engine.samplers import SeededSampler\nfrom mmavs.models import AVSDiceLoss, MTENeck\n'
+                    'from torch.optim import SGD\n\n'
+                    'neck = dict(type=MTENeck, out_channels=32)\nloss = dict(type=AVSDiceLoss)\n'
+                    'sampler = dict(type=SeededSampler)\noptim_wrapper = dict(optimizer=dict(type=SGD, lr=0.1))\n')
+    load_config(str(path), None, None, 'none')
+    with pytest.raises(ConfigMistakeError, match=r'no argument .num_order. .did you mean num_orders'):
+        load_config(str(path), {'neck.num_order': 2}, None, 'none')
+    with pytest.raises(ConfigMistakeError, match=r'there is no mmavs.models.AVSDiceLos .did you mean mmavs.AVSDiceLoss'):
+        check_config(dict(loss=dict(type='mmavs.models.AVSDiceLos')))
+
+
+def test_backbones_that_need_memory_to_be_built_are_checked_too(tmp_path):
+    cfg = Config.fromfile(write_config(tmp_path))
+    cfg.model.backbone = dict(type='mmseg.MixVisionTransformer', embed_dims=8, num_heads=(1, 1, 1, 1))
+    with pytest.raises(ConfigMistakeError, match=r'which gives 4 maps of \(8, 8, 8, 8\) channels'):
+        check_config(cfg)
+    cfg.model.neck.in_channels = (8, 8, 8, 8)
+    check_config(cfg)
+
+
 @pytest.mark.parametrize(('text', 'message'), [
     ('model = dict(', 'SyntaxError: .*never closed'), ('model = undefined_name', "NameError: name 'undefined_name' is"),
     ("_base_ = 'gone.py'", r'FileNotFoundError: .*gone\.py'), ('lr = 1 / 0', 'ZeroDivisionError: division by zero')])
