@@ -170,5 +170,5 @@ def test_a_visualizer_of_pictures_is_refused_before_the_run(tmp_path):
     AVSVisualizationHook(draw=True).before_run(runner)
     runner.visualizer = SegLocalVisualizer(name='pictures')
     AVSVisualizationHook(draw=False).before_run(runner)
-    with pytest.raises(ValueError, match=r"SegLocalVisualizer does not draw clips.*visualizer.type='mmavs.AVSLocalVisu"):
+    with pytest.raises(ValueError, match=r"SegLocalVisualizer does not draw clips.*visualizer.type='mmavs.AVSLocalVis"):
         AVSVisualizationHook(draw=True).before_run(runner)

@@ -210,7 +210,7 @@ def test_the_place_of_a_class_is_its_type_in_pure_python_configs(tmp_path):
     load_config(str(path), None, None, 'none')
     with pytest.raises(ConfigMistakeError, match=r'no argument .num_order. .did you mean num_orders'):
         load_config(str(path), {'neck.num_order': 2}, None, 'none')
-    with pytest.raises(ConfigMistakeError, match=r'there is no mmavs.models.AVSDiceLos .did you mean mmavs.AVSDiceLoss'):
+    with pytest.raises(ConfigMistakeError, match=r'there is no mmavs.models.AVSDiceLos .did you mean mmavs.AVSDice'):
         check_config(dict(loss=dict(type='mmavs.models.AVSDiceLos')))
 
 
