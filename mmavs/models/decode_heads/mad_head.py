@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
-from mmseg.models.losses import CrossEntropyLoss
+from mmseg.models.losses import CrossEntropyLoss, DiceLoss, TverskyLoss
 from torch import Tensor, nn
 
 from mmavs.models.decode_heads.mask_predictor import MaskPredictor
@@ -239,3 +239,7 @@ def _check_losses(losses: Sequence[nn.Module], num_classes: int) -> None:
         if isinstance(loss, CrossEntropyLoss) and not loss.use_sigmoid and num_classes == 1:
             raise ValueError('softmax cross-entropy over num_classes=1 is always zero: '
                              "set loss_decode=dict(type='mmavs.AVSDiceLoss') or use_sigmoid=True")
+        if isinstance(loss, DiceLoss | TverskyLoss) and num_classes == 1:
+            # They encode the labels as one-hot over num_classes, so that every pixel is of the only class.
+            raise ValueError(f"mmseg's {type(loss).__name__} does not learn masks with num_classes=1: "
+                             "set loss_decode=dict(type='mmavs.AVSDiceLoss')")

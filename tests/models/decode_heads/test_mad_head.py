@@ -212,6 +212,8 @@ def test_bfloat16_autocast_trains():
     (dict(frame_level=False, temporal_level=False), 'set num_layers=0'),
     (dict(num_classes=71), "AVSDiceLoss is for num_classes=1, but MADHead has num_classes=71: set loss_decode"),
     (dict(loss_decode=CROSS_ENTROPY), 'softmax cross-entropy over num_classes=1 is always zero'),
+    (dict(loss_decode=dict(type='mmseg.DiceLoss')), "mmseg's DiceLoss does not learn masks with num_classes=1"),
+    (dict(loss_decode=[dict(type='mmseg.TverskyLoss')]), "mmseg's TverskyLoss does not"),
     (dict(pixel_decoder=dict(channels=32)), 'pixel_decoder.channels must equal channels=16 of MADHead, but got 32'),
     (dict(mask_mlp='quick'), 'mask_mlp must be one of'),
 ])
