@@ -1,6 +1,6 @@
 """The scan in plain PyTorch: the path of machines without the native ops, and what those are compared with.
 
-``h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t``, ``y_t = C_t h_t + D u_t`` (paper eq. 1-3), for K scans at once. The
+``h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t``, ``y_t = C_t h_t + D u_t`` (paper eq. 4), for K scans at once. The
 loop runs over tokens and each of its steps works on all (B, K, C, n); the backward pass keeps the state at the start of
 every chunk of 64 tokens and recomputes the rest, so that memory does not grow with L * n and time is linear in L.
 

@@ -16,7 +16,7 @@ BLOCK_NORM_EPS = 1e-6
 
 
 class OverlapPatchEmbed(nn.Module):
-    """Overlapping patch embedding (section 3.2): a strided convolution and a LayerNorm.
+    """Overlapping patch embedding: a strided convolution and a LayerNorm.
 
     Args:
         in_channels: Channels of the map that enters.
@@ -44,7 +44,7 @@ class OverlapPatchEmbed(nn.Module):
 
 
 class SpatialReductionAttention(nn.Module):
-    """Multi-head attention whose keys and values come from a smaller map (PVT, section 3.3).
+    """Multi-head attention whose keys and values come from a smaller map ("spatial-reduction attention" of PVT).
 
     Args:
         channels: C.
@@ -104,7 +104,7 @@ class DepthwiseConv(nn.Module):
 
 
 class ConvFeedForward(nn.Module):
-    """Feed-forward layer with a depth-wise convolution (section 3.3): ``fc2(GELU(dw3x3(fc1(x))))``.
+    """Convolutional feed-forward layer, with a depth-wise convolution: ``fc2(GELU(dw3x3(fc1(x))))``.
 
     Args:
         channels: C.

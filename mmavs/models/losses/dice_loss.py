@@ -31,7 +31,7 @@ def mean_over_ranks(count: Tensor) -> Tensor:
 
 @MODELS.register_module()
 class AVSDiceLoss(nn.Module):
-    """Dice loss with squared terms, for each frame (V-Net, Milletari et al. 2016, eq. 5, as 1 - D).
+    """Dice loss with squared terms, for each frame (V-Net, Milletari et al. 2016, "Dice loss layer", as 1 - D).
 
     ``1 - 2 sum(p g) / (sum(p^2) + sum(g^2) + 2 eps)`` with ``p = sigmoid(logit)``, averaged over the frames with a
     label: those with at least one pixel that is not ignored. In a distributed run the mean is taken over the labelled

@@ -10,6 +10,9 @@ from mmavs.models.decode_heads.mad_head import MADHead
 from mmavs.models.losses.dice_loss import AVSDiceLoss
 from mmavs.structures import AVDataSample
 
+from ..layers.slow_reference import v2a
+from ..layers.test_visual_scan_block import randomise
+
 CROSS_ENTROPY = dict(type='mmseg.CrossEntropyLoss', avg_non_ignore=True)
 
 
@@ -62,6 +65,24 @@ def test_logits_at_input_size_and_deep_supervision_in_training_only():
     assert torch.equal(final, head.predict(feats, audio, [2, 1]))
     torch.testing.assert_close(final, logits[1])
     assert isinstance(small(deep_supervision_weight=0)(feats, audio, [2, 1]), torch.Tensor)
+
+
+def test_equals_reference():
+    torch.manual_seed(12)
+    head, (feats, audio) = randomise(small()), make_inputs(3, side=8)
+    feats, audio = [feature.double() for feature in feats], audio.double()
+    initial = (audio @ head.audio_proj.weight.T + head.audio_proj.bias)[:, None]
+    mask_feature = head.pixel_decoder(feats, initial, [2, 1])
+    queries, expected = initial, []
+    for layer in head.layers:
+        # Strides 8, 16, 32 in turn; the next layer goes on from this one's queries, and both are decoded.
+        for blocks, feature in zip(layer.levels, feats[1:], strict=True):
+            for block in blocks:
+                level = feature.permute(0, 2, 3, 1)
+                queries = torch.cat([v2a(queries[clip], level[clip], block) for clip in (slice(0, 2), slice(2, 3))])
+        expected.append(head.predictor(mask_feature, queries, head.conv_seg))
+    for logits, wanted in zip(head(feats, audio, [2, 1]), expected, strict=True):
+        torch.testing.assert_close(logits, wanted, rtol=1e-11, atol=1e-11)
 
 
 def test_the_pixel_decoder_gets_the_initial_audio():

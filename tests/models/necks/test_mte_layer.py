@@ -56,6 +56,11 @@ def test_drop_path_by_frame_and_by_clip_separately_for_each_level():
     changed = (frames(tokens, sizes, lengths) != tokens).any(-1)
     assert 5 < (changed[:, 0] != changed[:, 1]).sum() < 55
     assert (changed[0::2] != changed[1::2]).any()
+    frames = MTELayer(16, d_state=2, drop_path_rate=0.5, with_temporal=False)
+    torch.nn.init.zeros_(frames.vss.out.proj.weight)  # leaves the branch of MixFFN
+    changed = (frames(tokens, sizes, lengths) != tokens).any(-1)
+    assert 5 < (changed[:, 0] != changed[:, 1]).sum() < 55
+    assert (changed[0::2] != changed[1::2]).any()
     clips = MTELayer(16, d_state=2, drop_path_rate=0.5, with_vss=False)
     changed = (clips(tokens, sizes, lengths) != tokens).any(-1)
     assert torch.equal(changed[0::2], changed[1::2])

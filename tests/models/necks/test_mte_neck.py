@@ -9,6 +9,9 @@ from mmseg.structures import SegDataSample
 
 from mmavs.models.necks.mte_neck import MTENeck
 
+from ..layers.test_visual_scan_block import randomise
+from .test_mte_layer import reference
+
 SMALL = dict(in_channels=(4, 6, 8, 10), out_channels=32, d_state=2)
 
 
@@ -50,6 +53,27 @@ def test_shapes_and_the_finest_level_is_only_projected():
     assert [tuple(o.shape) for o in outputs] == [(3, 32, 16, 16), (3, 32, 8, 8), (3, 32, 4, 4), (3, 32, 2, 2)]
     assert torch.equal(outputs[0], neck.projections[0](feats[0]))
     assert (outputs[1] - neck.projections[1](feats[1])).abs().max() > 1e-2
+
+
+def test_equals_reference():
+    torch.manual_seed(8)
+    neck = randomise(MTENeck((4, 6, 8, 10), out_channels=64, num_orders=4, d_state=2, drop_path_rate=0.))
+    feats = [torch.randn(3, c, 8 >> i, 16 >> i, dtype=torch.float64) for i, c in enumerate((4, 6, 8, 10))]
+    maps = []
+    for (conv, norm), feature in zip(neck.projections, feats, strict=True):
+        x = torch.einsum('nchw,dc->nhwd', feature, conv.weight[:, :, 0, 0]) + conv.bias
+        # GroupNorm: 32 groups of two neighbouring channels, eps 1e-5.
+        groups = x.unflatten(3, (32, 2))
+        variance, mean = torch.var_mean(groups, dim=(1, 2, 4), correction=0, keepdim=True)
+        maps.append(((groups - mean) / (variance + 1e-5).sqrt()).flatten(3) * norm.weight + norm.bias)
+    outputs = neck(feats, [2, 1])
+    for clip in (slice(0, 2), slice(2, 3)):
+        # Strides 8, 16 and 32 in this order; stride 4 is only projected.
+        levels = [x[clip] for x in maps[1:]]
+        for layer in neck.layers:
+            levels = reference(levels, layer, 4)
+        for output, expected in zip(outputs, [maps[0][clip], *levels], strict=True):
+            torch.testing.assert_close(output[clip].permute(0, 2, 3, 1), expected, rtol=1e-11, atol=1e-11)
 
 
 def test_sizes_that_are_not_halves_of_each_other():
