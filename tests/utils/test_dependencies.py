@@ -51,6 +51,10 @@ def test_configs_of_other_packages_keep_their_entry(monkeypatch):
     monkeypatch.delitem(MODULE2PACKAGE, 'mmavs')
     dependencies.register_config_package()
     assert MODULE2PACKAGE['mmavs'] == 'mmavs'
+    monkeypatch.delitem(MODULE2PACKAGE, 'mmavs')
+    install(monkeypatch)
+    dependencies.register_config_package()
+    assert 'mmavs' not in MODULE2PACKAGE, 'without mmengine there is nothing to register with'
 
 
 def test_version_of_a_distribution():
