@@ -71,6 +71,15 @@ def outside_backbones(model: nn.Module) -> int:
                if not key.startswith(('backbone.', 'audio_backbone.')))
 
 
+def test_the_table_of_the_readme_says_what_the_configs_say():
+    text = (FOLDER / 'README.md').read_text()
+    for name in [*PAPER, 'tiny_shapes']:
+        cfg = Config.fromfile(FOLDER / f'{name}.py')
+        row = re.search(rf'^\| \[{name}\]\({name}\.py\) .*$', text, re.MULTILINE).group().split(' | ')
+        settings = [cfg.input_size[0], cfg.train_dataloader.batch_size, cfg.train_cfg.max_epochs]
+        assert row[3:6] == [str(value) for value in settings], name
+
+
 def test_every_config_is_listed_in_the_metafile():
     text = (FOLDER / 'metafile.yml').read_text()
     names = {path.stem for path in FOLDER.glob('*.py')}
@@ -92,6 +101,59 @@ def test_paper_settings(name):
     assert [hook.end_epoch for hook in hooks] == ([frozen] if frozen else [])
     assert cfg.test_dataloader.dataset.split == 'test'
     assert cfg.val_dataloader.dataset.split == 'val'
+
+
+@pytest.mark.parametrize('name', PAPER)
+def test_optimiser_has_no_further_settings(name):
+    cfg = Config.fromfile(FOLDER / f'{name}.py')
+    # No clipping, no accumulation, no learning rates of single parts, no weights without decay.
+    assert set(cfg.optim_wrapper) == {'type', 'optimizer'}
+    assert cfg.optim_wrapper.type == 'OptimWrapper'
+
+
+@pytest.mark.parametrize('name', PAPER)
+def test_augmentation_in_training_and_plain_resizing_in_tests(name):
+    cfg = Config.fromfile(FOLDER / f'{name}.py')
+    size, released = PAPER[name][0], name.endswith('_released')
+    pipeline = {step.pop('type').removeprefix('mmavs.'): step for step in cfg.train_dataloader.dataset.pipeline}
+    per_frame, soft = (dict(per_frame=True), dict(mask_interp='bilinear_soft')) if released else ({}, {})
+    assert pipeline == dict(
+        LoadClipFrames={}, LoadClipMasks={}, ClipRandomFlip=dict(prob=0.5, **per_frame),
+        ClipPhotoMetricDistortion=per_frame, ClipRandomResizedCrop=dict(scale=(size, size), **per_frame, **soft),
+        LogMelSpectrogram={}, PackAVSInputs={})
+    for loader in (cfg.val_dataloader, cfg.test_dataloader):
+        assert [step.type.removeprefix('mmavs.') for step in loader.dataset.pipeline] == [
+            'LoadClipFrames', 'ClipResize', 'LoadClipMasks', 'LogMelSpectrogram', 'PackAVSInputs']
+        assert loader.dataset.pipeline[1].scale == (size, size)
+        assert loader.dataset.get('leak_free', False) is False
+
+
+@pytest.mark.parametrize('name', PAPER)
+def test_model_loss_and_choice_of_the_best_epoch(name):
+    cfg = Config.fromfile(FOLDER / f'{name}.py')
+    model, semantic = cfg.model, PAPER[name][3] == 71
+    head, pyramid = model.decode_head, model.decode_head.pixel_decoder
+    if name.startswith('pvt'):
+        assert (model.backbone.type, model.backbone.arch) == ('mmavs.PVTv2', 'b5')
+    else:
+        assert (model.backbone.type, model.backbone.depth) == ('mmseg.ResNet', 50)
+    parts = [part for part in (model.backbone, model.neck, head, pyramid) if part.type != 'mmseg.ResNet']
+    assert [part.drop_path_rate for part in parts] == [0.1] * len(parts)
+    assert model.audio_backbone.frozen is True
+    assert (model.neck.num_layers, head.num_layers) == (2, 2)
+    assert (model.neck.num_orders, pyramid.num_orders) == (8, 8)
+    assert head.deep_supervision_weight == 1
+    assert head.threshold == (None if semantic else 0.5)
+    loss = head.loss_decode
+    assert (loss.type, loss.get('loss_weight', 1), loss.get('use_sigmoid')) == (
+        ('mmseg.CrossEntropyLoss', 1, False) if semantic else ('mmavs.AVSDiceLoss', 1, None))
+    metric = dict(type='mmavs.AVSSemanticMetric', num_classes=71) if semantic else dict(
+        type='mmavs.AVSMetric', preset='avsbench')
+    assert cfg.val_evaluator == metric
+    # The published table of the released code: at 512, on soft ground truth.
+    assert cfg.test_evaluator == (dict(type='mmavs.AVSMetric', preset='avsmamba', eval_size=512,
+                                       gt_interp='bilinear_soft') if name.endswith('_released') else metric)
+    assert cfg.default_hooks.checkpoint.save_best == ('avss/mIoU' if semantic else 'avs/J')
 
 
 @pytest.mark.parametrize('name', PAPER)
