@@ -14,7 +14,7 @@ class MaskMLP(nn.Module):
     """Three linear layers A -> H -> H -> D with ReLU between them, on every pixel (paper section IV-D, last paragraph).
 
     With one query this is a piecewise linear function of a single number, and at stride 4 it would cost more than the
-    whole backbone (69 GMAC for a 512x512 frame). It is then evaluated on a table of its linear pieces, see
+    whole backbone (77 GMAC for a 512x512 frame). It is then evaluated on a table of its linear pieces, see
     :func:`piecewise_mlp`: the same values and gradients up to rounding.
 
     Args:
