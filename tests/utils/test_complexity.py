@@ -82,6 +82,8 @@ def test_fused_attention_is_counted_on_cpu():
 
 def test_what_has_no_formula_is_listed_with_its_size(counted):
     assert counted.uncounted == {'aten.silu': (1, 2 * 8 * 6 * 7), 'aten.mean': (1, 16)}
+    often = count(nn.Identity(), lambda: [torch.ones(2).exp() for _ in range(3)] + [torch.ones(90).sin()])
+    assert list(often.uncounted.items()) == [('aten.sin', (1, 90)), ('aten.exp', (3, 6))], 'by size'
     text = explain_uncounted(counted)
     assert 'aten.silu (1 calls, 0.0 M elements), aten.mean' in text
     assert 'Custom operators' not in text

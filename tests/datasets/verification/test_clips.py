@@ -54,6 +54,12 @@ def test_several_damages_are_all_found(copy):
     assert (facts.frames, facts.labelled) == (3, 4)
 
 
+def test_a_folder_that_is_not_there_is_as_many_broken_files(copy):
+    info = clip_of(copy('ms3'), 'ms3')
+    shutil.rmtree(Path(info['seg_map_path'][0]).parent)
+    assert kinds(inspect_clip(info, expect_published=False)) == [('error', 'broken mask')] * 5
+
+
 @pytest.mark.parametrize('subset', FOLDERS)
 def test_facts_of_a_good_clip(shapes_root, subset):
     facts = inspect_clip(clip_of(shapes_root, subset), expect_published=False)
