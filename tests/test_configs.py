@@ -173,6 +173,16 @@ def test_a_row_of_the_ablation_table_leaves_no_parameter_behind(row):
     assert OUTSIDE_BACKBONES['pvt'] - outside_backbones(model) == ABLATIONS[row]
 
 
+@pytest.mark.parametrize(('row', 'more'), zip(
+    table('Paper and released code'),
+    # Five blocks of 2 x 9 x 512 weights; two MixFFN of 535,808 with norms of 512; a Temporal Mamba with its norm.
+    (5 * 9_216, -2 * 536_320, 735_744, 0), strict=True))
+def test_switches_from_the_released_code_to_the_paper(row, more):
+    model = build(with_options('pvt_ms3', table('Paper and released code')[row]))
+    assert outside_backbones(model) - OUTSIDE_BACKBONES['pvt'] == more
+    assert model.decode_head.deep_supervision_weight == (0 if 'supervised' in row else 1)
+
+
 def entries(node: object, path: str = '') -> dict[str, object]:
     """All leaves of a config."""
     items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else None
