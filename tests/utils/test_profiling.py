@@ -37,6 +37,8 @@ def test_rates_follow_from_the_seconds_and_flops_from_the_count(config, mode):
     assert result['frames_per_s'] == pytest.approx(4 / result['seconds'])
     assert (result['height'], result['width'], result['mode']) == (64, 96, mode)
     assert 'options' not in result
+    if result['peak_memory_mib'] is not None:
+        assert 0 <= result['peak_memory_mib'] < peak_memory('cpu') / 2**20 - 50, 'what was held before is not in'
 
 
 @pytest.mark.parametrize(('mode', 'expected'), [('infer', 'backbone PVTv2Block'), ('train', 'aten::')])
