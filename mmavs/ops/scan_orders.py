@@ -78,7 +78,7 @@ def _check(orders: tuple[str, ...], levels: tuple[tuple[int, int], ...], num_fra
         raise ValueError(f'num_frames must be at least 1, but got {num_frames}')
     if audio not in (None, 'first', 'last'):
         raise ValueError(f"audio must be None, 'first' or 'last', but got {audio!r}")
-    if (audio is None) != (audio_length == 0) or audio_length < 0:
+    if (audio is None) != (not audio_length) or audio_length < 0:
         raise ValueError(f'audio_length must be positive with audio tokens and 0 without, but got audio_length='
                          f'{audio_length} with audio={audio!r}')
     if layout not in ('interleaved', 'grouped'):

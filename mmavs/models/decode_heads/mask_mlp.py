@@ -3,6 +3,7 @@
 Letters: P pixels, A queries (mask values of a pixel), H hidden channels, D output channels.
 """
 
+import torch
 from torch import Tensor, nn
 
 from mmavs.models.decode_heads.piecewise_mlp import piecewise_mlp
@@ -23,7 +24,8 @@ class MaskMLP(nn.Module):
         out_channels: D. Default: 256.
         evaluation: ``'plain'``: layer by layer; ``'piecewise'``: by pieces, one query only; ``'auto'``: by pieces when
             there is one query and the pieces that occur cost at most about a quarter of the pixels. The choice depends
-            on the weights and the pixels, never on measured time. Default: 'auto'.
+            on the weights and the pixels, never on measured time; exported and traced programs, which have to be the
+            same for all pixels, are plain. Default: 'auto'.
 
     Raises:
         ValueError: If ``evaluation`` is unknown, or 'piecewise' with more than one query.
@@ -50,10 +52,17 @@ class MaskMLP(nn.Module):
         Returns:
             Shape (..., D).
         """
-        if self.evaluation != 'plain':
+        if self.evaluation == 'piecewise' or (self.evaluation == 'auto' and not _is_recorded()):
             # 'auto' stays plain unless four times fewer pieces than pixels occur.
             limit = mask.numel() // 4 if self.evaluation == 'auto' else None
             result = piecewise_mlp(mask.flatten(), self.fc1, self.fc2, self.fc3, max_pieces=limit)
             if result is not None:
-                return result.unflatten(0, mask.shape[:-1])
+                return result.unflatten(0, mask.shape[:-1]).to(self.fc3.weight.dtype)
         return self.fc3(self.fc2(self.fc1(mask).relu()).relu())
+
+
+def _is_recorded() -> bool:
+    """Whether the operations go into a program by ``torch.export`` or ``torch.jit.trace``."""
+    # Before PyTorch 2.7, export can be told from torch.compile by neither.
+    exports = getattr(torch.compiler, 'is_exporting', torch.compiler.is_compiling)
+    return torch.jit.is_tracing() or exports()

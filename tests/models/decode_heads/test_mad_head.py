@@ -259,3 +259,36 @@ def test_unfitting_labels():
         head.loss(feats, audio, [2], [AVDataSample(gt_sem_seg=PixelData(data=torch.full((2, 64, 64), 4)))])
     with pytest.raises(ValueError, match=r'shape \(1, 64, 64\) together, but the batch has 2 frames'):
         head.loss(feats, audio, [2], make_samples([1]))
+
+
+def test_exported_and_traced_programs_give_the_heads_logits():
+    torch.manual_seed(0)
+    head, (feats, audio) = small().eval(), make_inputs(2, side=32)
+    with torch.no_grad():
+        # By linear pieces, whose number no program can hold.
+        expected = head(feats, audio, [2])
+        exported = torch.export.export(head, (feats, audio, [2])).module()(feats, audio, [2])
+
+        class Positional(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.head = head
+
+            def forward(self, audio, *feats):
+                return self.head(feats, audio, [2])
+
+        traced = torch.jit.trace(Positional(), (audio, *feats))(audio, *feats)
+    torch.testing.assert_close(exported, expected, rtol=0, atol=1e-6)
+    torch.testing.assert_close(traced, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_half_precision_weights(dtype):
+    torch.manual_seed(0)
+    head, (feats, audio) = small().eval(), make_inputs(2, side=32)
+    with torch.no_grad():
+        expected = head(feats, audio, [2])
+        logits = head.to(dtype)([feature.to(dtype) for feature in feats], audio.to(dtype), [2])
+    assert logits.dtype == dtype
+    bound = 32 * torch.finfo(dtype).eps * float(expected.abs().max())
+    torch.testing.assert_close(logits.float(), expected, rtol=0, atol=bound)
