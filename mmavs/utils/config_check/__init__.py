@@ -57,7 +57,7 @@ def check_config(cfg: Config | Mapping) -> None:
 def _check_av_config(cfg: Mapping, model: Mapping, scope: str) -> None:
     check_parts(model, cfg.get('data_preprocessor'))
     for name in _LOADERS:
-        check_dataset(name, cfg.get(name), model)
+        check_dataset(name, cfg.get(name), model, scope)
     for name in _EVALUATORS:
         check_metrics(name, cfg.get(name), model)
     check_av_segmentor(model, scope)

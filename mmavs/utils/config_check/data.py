@@ -1,7 +1,9 @@
 """Data loaders and metrics, and that they fit the head."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from mmengine.registry import TRANSFORMS
 
 from mmavs.utils.arguments import check_whole
 from mmavs.utils.type_names import own_type_name
@@ -9,6 +11,10 @@ from mmavs.utils.type_names import own_type_name
 from .nodes import ConfigMistakeError
 
 AVSS_CLASSES = 71
+# Transforms of images; those that run other transforms may hold steps for clips.
+_IMAGE_TRANSFORMS = ('mmcv.transforms.processing', 'mmcv.transforms.loading', 'mmcv.transforms.formatting',
+                     'mmseg.datasets.transforms')
+_WRAPPERS = ('TestTimeAug', 'MultiScaleFlipAug')
 _STEPS = ('LoadClipFrames', 'LoadClipMasks', 'LogMelSpectrogram', 'PackAVSInputs')
 
 
@@ -32,8 +38,14 @@ def check_loader(name: str, loader: Any) -> None:
                                      f'or {name}.{key}={False if key == "persistent_workers" else None}.')
 
 
-def check_dataset(name: str, loader: Any, model: Mapping) -> None:
+def check_dataset(name: str, loader: Any, model: Mapping, scope: str) -> None:
     """Classes and pipeline of an ``AVSBenchDataset``.
+
+    Args:
+        name: Key of the data loader.
+        loader: Its config.
+        model: Config of the model.
+        scope: The config's default scope.
 
     Raises:
         ConfigMistakeError: If they do not fit the model.
@@ -48,15 +60,29 @@ def check_dataset(name: str, loader: Any, model: Mapping) -> None:
             f'model.decode_head.num_classes={count} does not fit {name}.dataset.subset={subset!r}, whose masks hold '
             f'{f"{AVSS_CLASSES} classes" if subset == "avss" else "sounding or not"}; set '
             f'model.decode_head.num_classes={wanted}.')
-    steps = [own_type_name(step) if isinstance(step, Mapping) else type(step).__name__
-             for step in dataset.get('pipeline') or ()]
+    _check_pipeline(f'{name}.dataset.pipeline', dataset.get('pipeline') or (), scope)
+
+
+def _check_pipeline(path: str, pipeline: Sequence, scope: str) -> None:
+    """All steps are for clips and, where all of them are of this package, none that the model needs is missing."""
+    with TRANSFORMS.switch_scope_and_registry(scope) as known:
+        for index, step in enumerate(pipeline):
+            kind = step.get('type') if isinstance(step, Mapping) else type(step)
+            kind = known.get(kind) if isinstance(kind, str) else kind
+            if getattr(kind, '__module__', '').startswith(_IMAGE_TRANSFORMS) and kind.__name__ not in _WRAPPERS:
+                raise ConfigMistakeError(
+                    f'{path}[{index}]: {kind.__name__} is for single images and does not see the frames of a clip; use '
+                    "this package's steps (mmavs.LoadClipFrames, LoadClipMasks, ClipResize, ClipRandomFlip, "
+                    'ClipRandomResizedCrop, ClipPhotoMetricDistortion, PackAVSInputs) or one of your own.')
+    steps = [own_type_name(step if isinstance(step, Mapping) else dict(type=type(step))) for step in pipeline]
+    if None in steps:
+        return
     missing = [step for step in _STEPS if step not in steps]
     if missing:
-        raise ConfigMistakeError(f'{name}.dataset.pipeline lacks mmavs.{" and mmavs.".join(missing)}: the model needs '
+        raise ConfigMistakeError(f'{path} lacks mmavs.{" and mmavs.".join(missing)}: the model needs '
                                  'frames, masks and log-mels, packed.')
     if steps[-1] != _STEPS[-1] or steps[0] != _STEPS[0]:
-        raise ConfigMistakeError(f'{name}.dataset.pipeline must begin with mmavs.LoadClipFrames and end with '
-                                 'mmavs.PackAVSInputs.')
+        raise ConfigMistakeError(f'{path} must begin with mmavs.LoadClipFrames and end with mmavs.PackAVSInputs.')
 
 
 def check_metrics(name: str, metrics: Any, model: Mapping) -> None:

@@ -99,6 +99,9 @@ MISTAKES = {
         'LoadClipFrames', 'LoadClipMasks', 'PackAVSInputs')]}, r'test_dataloader\.dataset\.pipeline lacks mmavs\.Log'),
     'pipeline in another order': ({f'{TEST}.pipeline': [dict(type=f'mmavs.{name}') for name in (
         'LoadClipFrames', 'LoadClipMasks', 'PackAVSInputs', 'LogMelSpectrogram')]}, 'must begin with .* and end with'),
+    'transform of images': ({f'{TRAIN}.pipeline.3.type': 'Resize'}, r'train_dataloader\.dataset\.pipeline\[3\]: Resize '
+                            r'is for single images .* \(mmavs.LoadClipFrames, LoadClipMasks, ClipResize'),
+    'mmcv step': ({f'{TEST}.pipeline.0.type': 'mmcv.LoadImageFromFile'}, 'LoadImageFromFile is for single images'),
     'padding': ({f'{TEST}.pipeline.3.pad': 'zero'}, r"pad must be one of .*got 'zero'"),
     'scale of a resize': ({f'{TEST}.pipeline.1.scale': (0, 32)}, 'scale'),
     # The run.
@@ -231,6 +234,15 @@ def test_files_that_are_no_config(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(ConfigMistakeError, match=rf'The config file {path} cannot be read: {message}'):
         load_config(str(path), None, None, 'none')
+
+
+@pytest.mark.parametrize('step', [
+    dict(type='mmengine.Compose', transforms=[]), dict(type='RandomApply', transforms=[dict(type='mmavs.ClipResize')]),
+    dict(type='TestTimeAug', transforms=[]), dict(type='SomeOnesOwn'), str.strip])
+def test_pipelines_with_steps_of_others_may_lack_ours(tmp_path, step):
+    cfg = Config.fromfile(write_config(tmp_path))
+    cfg.train_dataloader.dataset.pipeline[3:] = [step]
+    check_config(cfg)
 
 
 @pytest.mark.parametrize('options', [{f'{TEST}.pipeline.9.pad': 'silence'}, {'custom_hooks.first.type': 'x'}])
