@@ -28,9 +28,10 @@ def test_the_middle_of_a_clip_weighs_more():
     blender = Blender()
     blender.add([0, 1, 2, 3, 4], times(0, 1, 2, 3, 4), scores(0, 0, 0, 0, 0))
     blender.add([2, 3, 4, 5, 6], times(2, 3, 4, 5, 6), scores(1, 1, 1, 1, 1))
-    blended = [float(pred.scores[0, 0]) for pred in blender.settle(7)]
+    blended = list(blender.settle(7))
     # Weights 3, 2, 1 against 1, 2, 3.
-    assert blended == pytest.approx([0, 0, 1 / 4, 1 / 2, 3 / 4, 1, 1])
+    assert [pred.scores.item() for pred in blended] == pytest.approx([0, 0, 1 / 4, 1 / 2, 3 / 4, 1, 1])
+    assert [pred.mask.item() for pred in blended] == [0, 0, 0, 0, 1, 1, 1]
 
 
 def test_only_settled_instants_come_out_once():

@@ -46,7 +46,10 @@ def test_shrinking_twice_changes_nothing():
 def test_without_resizing_pictures_keep_their_size():
     cfg = config()
     del cfg.test_dataloader.dataset.pipeline[1]
-    assert np.array_equal(ClipPipeline.from_config(cfg).shrink(picture(0)), picture(0)[..., ::-1])
+    pipeline = ClipPipeline.from_config(cfg)
+    assert np.array_equal(pipeline.shrink(picture(0)), picture(0)[..., ::-1])
+    sample = pipeline(make_clip(pipeline), (24, 32), StageTimer())['data_samples']
+    assert (sample.img_shape, sample.ori_shape) == (picture(0).shape[:2], (24, 32))
 
 
 def test_pipeline_beside_the_loader():

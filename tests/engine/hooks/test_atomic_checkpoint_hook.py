@@ -149,6 +149,12 @@ def test_other_folder_for_checkpoints(tmp_path):
     assert checkpoints(tmp_path / 'elsewhere' / 'run') == ['epoch_2.pth']
 
 
+def test_folder_in_a_bucket_is_left_to_the_buckets_own_backend(tmp_path):
+    with pytest.raises(ImportError, match='petrel_client'):
+        train(tmp_path, checkpoint=dict(out_dir='s3://bucket/runs'))
+    assert not Path('s3:').exists()
+
+
 def test_deferred_removal_never_removes_what_is_kept(tmp_path):
     class Backend:
         removed: list = []

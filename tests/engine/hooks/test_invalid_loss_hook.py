@@ -46,6 +46,7 @@ class Weights(Hook):
 def test_wrong_options_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         InvalidLossHook(**options)
+    assert InvalidLossHook(max_skips=1).max_skips == 1
 
 
 def test_stop_names_the_clips_and_saves_the_state_before_the_batch(tmp_path):

@@ -195,10 +195,11 @@ def test_training_does_not_begin_from_a_file_with_nothing_of_the_model(trained, 
 def test_weights_go_to_the_model_within_its_wrapper(tmp_path):
     weights = ToyModel().state_dict()
     torch.save(dict(state_dict=weights), tmp_path / 'weights.pth')
-    runner = AVSRunner.from_cfg(toy_config(tmp_path / 'run', custom_hooks=[]))
-    runner.model = torch.nn.DataParallel(runner.model)
+    runner = AVSRunner.from_cfg(toy_config(tmp_path / 'run', custom_hooks=[], log_level='WARNING'))
+    runner.model, runner._trains = torch.nn.DataParallel(runner.model), True
     runner.load_checkpoint(str(tmp_path / 'weights.pth'))
     assert torch.equal(runner.model.module.layers[3].weight, weights['layers.3.weight'])
+    assert 'weights of the model were loaded' not in logs_of(tmp_path / 'run'), 'all of them were'
 
 
 def test_two_runs_with_one_seed_are_equal_and_another_seed_is_not(tmp_path):

@@ -14,7 +14,7 @@ def test_tokens_run_row_by_row_and_back():
 
 def test_channels_last_maps_are_viewed_not_copied():
     feature = torch.randn(2, 4, 3, 5).contiguous(memory_format=torch.channels_last)
-    assert map_to_tokens(feature).data_ptr() == feature.data_ptr()
+    assert map_to_tokens(feature).data_ptr() == join_levels([feature])[0].data_ptr() == feature.data_ptr()
     assert tokens_to_map(map_to_tokens(feature), (3, 5)).is_contiguous(memory_format=torch.channels_last)
 
 
