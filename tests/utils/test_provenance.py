@@ -53,6 +53,13 @@ def test_clean_and_modified_checkout(checkout):
     assert git_state(checkout / 'package') == f'{commit} (modified)'
 
 
+def test_checkout_without_a_commit(tmp_path):
+    (tmp_path / 'a.py').write_text('')
+    git(tmp_path, 'init', '-q')
+    git(tmp_path, 'add', '.')
+    assert git_state(tmp_path) == 'no git checkout'
+
+
 def test_package_installed_inside_another_project_is_not_taken_for_it(checkout):
     installed = checkout / '.venv' / 'site-packages' / 'mmavs'
     installed.mkdir(parents=True)

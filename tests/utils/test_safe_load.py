@@ -77,6 +77,7 @@ def test_mmengine_checkpoint_opens(tmp_path, zipped):
     assert content['meta']['seed'] == 5
     assert content['history'].tolist() == [0.0, 1.0, 2.0]
     assert content['optimizer']['param_groups'][0]['lr'] == 0.1
+    assert load_checkpoint_file(path, map_location='meta')['state_dict']['weight'].is_meta
 
 
 @pytest.mark.parametrize('write', [

@@ -10,6 +10,12 @@ def test_one_colour_becomes_a_palette_of_two():
     assert as_palette([(0, 0, 0), (5, 5, 5), (9, 9, 9)]).tolist()[2] == [9, 9, 9]
 
 
+@pytest.mark.parametrize('shape', [(4, ), (2, 4), (2, 3, 3)])
+def test_other_shapes_are_no_palette(shape):
+    with pytest.raises(ValueError, match=r'palette has shape .*; give one RGB colour \(3,\) or one per class'):
+        as_palette(np.zeros(shape))
+
+
 def test_log_mel_has_time_to_the_right_and_low_frequencies_at_the_bottom():
     log_mel = np.full((2, 1, 96, 64), LOG_MEL_SILENCE, np.float32)
     log_mel[1, 0, 72:, :16] = 2.0     # last quarter of the second, lowest quarter of the bands
