@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from mmavs.models.audio_backbones import VGGish
+from mmavs.models.audio_backbones import VGGish, vggish
 from mmavs.registry import MODELS
 
 SMALL = dict(stage_channels=(4, 6, 8, 10), fc_channels=(24, 20, 16), frozen=False)
@@ -101,6 +101,14 @@ def test_pretrained_file_is_loaded_and_frozen(tmp_path):
     assert model.is_init
     for name, value in source.state_dict().items():
         assert torch.equal(model.state_dict()[name], value), name
+
+
+@pytest.mark.parametrize('frozen', [True, False])
+def test_frozen_with_random_weights_is_a_warning(monkeypatch, frozen):
+    messages = []
+    monkeypatch.setattr(vggish, 'print_log', lambda message, **options: messages.append(message))
+    VGGish(**SMALL | dict(frozen=frozen)).init_weights()
+    assert [message[:34] for message in messages] == ['VGGish is frozen with random weigh'] * frozen
 
 
 def test_missing_file_says_where_to_get_it(tmp_path):

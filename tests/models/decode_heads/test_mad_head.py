@@ -232,6 +232,7 @@ def test_bfloat16_autocast_trains():
     (dict(d_state='2'), "d_state of a scan must be a whole number of at least 1, but got '2'"),
     (dict(frame_level=False, temporal_level=False), 'set num_layers=0'),
     (dict(num_classes=71), "AVSDiceLoss is for num_classes=1, but MADHead has num_classes=71: set loss_decode"),
+    (dict(num_classes=2), 'AVSDiceLoss is for num_classes=1, but MADHead has num_classes=2'),
     (dict(loss_decode=CROSS_ENTROPY), 'softmax cross-entropy over num_classes=1 is always zero'),
     (dict(loss_decode=dict(type='mmseg.DiceLoss')), "mmseg's DiceLoss does not learn masks with num_classes=1"),
     (dict(loss_decode=[dict(type='mmseg.TverskyLoss')]), "mmseg's TverskyLoss does not"),
@@ -255,8 +256,8 @@ def test_unfitting_inputs():
 
 def test_unfitting_labels():
     head, (feats, audio) = small(), make_inputs(2)
-    with pytest.raises(ValueError, match='the labels hold class 4, but the head has num_classes=1'):
-        head.loss(feats, audio, [2], [AVDataSample(gt_sem_seg=PixelData(data=torch.full((2, 64, 64), 4)))])
+    with pytest.raises(ValueError, match='the labels hold class 2, but the head has num_classes=1'):
+        head.loss(feats, audio, [2], [AVDataSample(gt_sem_seg=PixelData(data=torch.full((2, 64, 64), 2)))])
     with pytest.raises(ValueError, match=r'shape \(1, 64, 64\) together, but the batch has 2 frames'):
         head.loss(feats, audio, [2], make_samples([1]))
 
