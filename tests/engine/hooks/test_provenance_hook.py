@@ -19,7 +19,8 @@ def test_record_stands_in_the_log_and_in_every_checkpoint(tmp_path):
     assert record['processes'] == 1
     assert record['torch'] == torch.__version__
     log = ''.join(path.read_text() for path in tmp_path.glob('*/*.log'))
-    for key in ('seed', 'git', 'scan_backend', 'command', 'mmengine'):
+    assert 'Provenance:\n    seed: 7\n    deterministic: False\n    processes: 1\n' in log
+    for key in ('git', 'scan_backend', 'command', 'mmengine'):
         assert f'    {key}: {record[key]}' in log
 
 
