@@ -1,4 +1,5 @@
 import os
+import re
 
 import numpy as np
 import pytest
@@ -151,11 +152,13 @@ def test_palette_masks_find_all_71_classes(tmp_path):
 
 
 def test_a_colour_outside_the_palette_names_file_and_colour(tmp_path):
-    colours = avss_palette()[pattern()].copy()
-    colours[0, :2] = (128, 1, 0)
-    path = save(tmp_path / 'm.png', colours)
-    with pytest.raises(DataFileError, match=r'm\.png holds the colour \(128, 1, 0\) .* in 2 pixels'):
-        read_palette_mask(path)
+    # The palette goes on after the 71 classes of AVSS.
+    for colour in ((128, 1, 0), tuple(avss_palette(72)[71].tolist())):
+        colours = avss_palette()[pattern()].copy()
+        colours[0, :2] = colour
+        path = save(tmp_path / 'm.png', colours)
+        with pytest.raises(DataFileError, match=rf'm\.png holds the colour {re.escape(str(colour))} .* in 2 pixels'):
+            read_palette_mask(path)
 
 
 def test_missing_empty_and_folder(tmp_path):

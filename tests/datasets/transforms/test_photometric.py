@@ -68,12 +68,15 @@ def test_per_frame_draws_for_each():
 
 
 def test_draws_keep_to_their_ranges_and_are_neutral_half_the_time():
-    transform = ClipPhotoMetricDistortion(brightness_delta=10, contrast_range=(0.8, 0.9), hue_delta=5)
+    transform = ClipPhotoMetricDistortion(brightness_delta=10, contrast_range=(0.8, 0.9), saturation_range=(1.1, 1.2),
+                                          hue_delta=5)
     draws = [transform.sample() for _ in range(400)]
-    assert max(abs(d.brightness) for d in draws) <= 10
+    assert -10 <= min(d.brightness for d in draws) < -9 < 9 < max(d.brightness for d in draws) <= 10
     assert {0.8 <= d.contrast <= 0.9 for d in draws if d.contrast != 1.0} == {True}
-    assert max(abs(d.hue) for d in draws) == 5
+    assert {1.1 <= d.saturation <= 1.2 for d in draws if d.saturation != 1.0} == {True}
+    assert {d.hue for d in draws} == set(range(-5, 6))
     for neutral in (sum(d.brightness == 0 for d in draws), sum(d.contrast == 1 for d in draws),
+                    sum(d.saturation == 1 for d in draws),
                     sum(d.contrast_first for d in draws)):
         assert 160 <= neutral <= 240
 
