@@ -111,7 +111,7 @@ def with_val_clips(work_dir, **dataset) -> dict:
 @pytest.mark.parametrize(('loop', 'checkpoint', 'saved', 'last'), [
     (dict(type='EpochBasedTrainLoop', max_epochs=3), dict(interval=5), 'epoch_1_iter_6.pth', 'epoch_3.pth'),
     (ITER_LOOP, dict(by_epoch=False, interval=100), 'iter_6_interrupted.pth', 'iter_18.pth')])
-def test_broken_validation_clip_loses_no_training(tmp_path, loop, checkpoint, saved, last):
+def test_broken_validation_clip_loses_no_training(tmp_path, monkeypatch, loop, checkpoint, saved, last):
     """The regular checkpoints are far apart; the one before the validation is there, once, and is resumed from."""
     config = dict(train_cfg=loop, checkpoint=dict(checkpoint, max_keep_ckpts=-1))
     train(tmp_path / 'reference', **config)
@@ -119,8 +119,11 @@ def test_broken_validation_clip_loses_no_training(tmp_path, loop, checkpoint, sa
         train(tmp_path / 'a', val_dataloader=with_val_clips(tmp_path, broken=(3, )), **config)
     assert [path.name for path in (tmp_path / 'a').glob('*.pth')] == [saved]
     assert torch.load(tmp_path / 'a' / saved, weights_only=False)['meta']['iter'] == 6
+    validations, compute = [], ToyMetric.compute_metrics
+    monkeypatch.setattr(ToyMetric, 'compute_metrics',
+                        lambda self, results: (validations.append(1), compute(self, results))[1])
     runner = train(tmp_path / 'a', resume=True, **config)
-    assert runner.iter == 18
+    assert (runner.iter, len(validations)) == (18, 3), 'the one that broke off is made up for'
     assert_same_weights(tmp_path / 'a', tmp_path / 'reference', last)
     left = sorted(path.name for path in (tmp_path / 'a').glob('*.pth') if not path.name.startswith('best_'))
     assert left == [last]
