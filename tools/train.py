@@ -31,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
     use_safe_checkpoint_loading(trust=args.trust_checkpoint)
     cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher)
     check_pretrained(cfg)
-    cfg.resume = args.resume
+    cfg.resume = args.resume or cfg.get('resume', False)
     if args.amp:
         use_mixed_precision(cfg)
     prepare_distributed(cfg, args.local_rank)

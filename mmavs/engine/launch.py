@@ -26,6 +26,9 @@ USER_ERROR = 2
 TRACEBACK_VARIABLE = 'MMAVS_TRACEBACK'
 # Errors that a `raise` of these packages uses for mistakes of the user.
 _MISTAKES = (ValueError, TypeError, KeyError, OSError, ImportError, RuntimeError, AssertionError)
+# What starts the processes, and a variable of their environment.
+_LAUNCHERS = dict(pytorch=('torchrun (tools/dist_train.sh, tools/dist_test.sh)', 'RANK'),
+                  slurm=('srun', 'SLURM_PROCID'), mpi=('mpirun', 'OMPI_COMM_WORLD_LOCAL_RANK'))
 _BLAMES_USER = ('__main__', 'mmavs', 'mmcv', 'mmengine', 'mmpretrain', 'mmseg')
 
 
@@ -85,7 +88,14 @@ def prepare_distributed(cfg: Config, local_rank: int = 0) -> None:
 
     mmengine always selects a CUDA device per process; without one, the gloo process group is made here and the model
     wrapper is told to use no device index.
+
+    Raises:
+        ValueError: If the launcher did not start this process.
     """
+    starter, variable = _LAUNCHERS.get(cfg.launcher, (None, None))
+    if variable is not None and variable not in os.environ:
+        raise ValueError(f'--launcher {cfg.launcher}, but this process was not started by one ({variable} is not set): '
+                         f'start it with {starter}, or leave --launcher out for a single process.')
     os.environ.setdefault('LOCAL_RANK', str(local_rank))
     if cfg.launcher != 'pytorch' or torch.cuda.is_available():
         return

@@ -87,6 +87,15 @@ def test_single_process_needs_no_model_wrapper():
     assert 'model_wrapper_cfg' not in cfg
 
 
+@pytest.mark.parametrize(('launcher', 'variable', 'starter'), [
+    ('pytorch', 'RANK', 'torchrun'), ('slurm', 'SLURM_PROCID', 'srun'),
+    ('mpi', 'OMPI_COMM_WORLD_LOCAL_RANK', 'mpirun')])
+def test_a_launcher_that_did_not_start_the_process(launcher, variable, starter, monkeypatch):
+    monkeypatch.delenv(variable, raising=False)
+    with pytest.raises(ValueError, match=rf'--launcher {launcher}, .* \({variable} is not set\): .* {starter}'):
+        prepare_distributed(Config(dict(launcher=launcher)))
+
+
 def raises(error: Exception) -> None:
     raise error
 

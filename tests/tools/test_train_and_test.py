@@ -6,6 +6,7 @@ import math
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -283,3 +284,13 @@ def test_missing_checkpoint_names_the_path(data, tmp_path):
     assert done.stderr.strip().splitlines()[-1] == (
         f'error: No checkpoint {tmp_path}/lost.pth. tools/train.py writes them to its work folder, here '
         'work_dirs/micro.')
+
+
+@pytest.mark.parametrize(('flags', 'in_the_config', 'expected'), [
+    ([], False, False), ([], True, True), (['--resume'], False, True)])
+def test_the_config_may_ask_to_resume_too(tmp_path, monkeypatch, flags, in_the_config, expected):
+    config = write_config(tmp_path, f'resume = {in_the_config}\n')
+    tool, found = load_tool('train.py'), []
+    monkeypatch.setattr(tool, 'build_runner', lambda cfg: found.append(cfg.resume) or SimpleNamespace(train=print))
+    tool.main([str(config), *flags])
+    assert found == [expected]
