@@ -108,6 +108,8 @@ def test_a_table_from_windows(tmp_path):
     header, rows = read_table(tmp_path / 't.csv', ('video_id', 'split'))
     assert header == ['video_id', 'split']
     assert rows == [(2, ['abc', 'train']), (4, ['d,e', 'test'])]
+    write(tmp_path / 't.csv', 'video_id,split,,\nabc,train,,\n')
+    assert read_table(tmp_path / 't.csv', ('video_id', 'split'))[1] == [(2, ['abc', 'train', '', ''])], 'empty columns'
 
 
 @pytest.mark.parametrize(('text', 'encoding', 'message'), [

@@ -196,6 +196,9 @@ def test_windows_keep_inside_and_to_the_ranges():
 def test_a_window_that_cannot_fit_is_the_whole_picture():
     transform = ClipRandomResizedCrop(scale=(8, 8), area_range=(1, 1), ratio_range=(3, 3))
     assert transform.window(50, 50) == (0, 0, 50, 50)
+    for ratio, size in ((200, (1, 100)), (1 / 200, (100, 1))):     # less than half a pixel high, or wide
+        transform = ClipRandomResizedCrop(scale=(8, 8), area_range=(0.4, 0.4), ratio_range=(ratio, ratio))
+        assert transform.window(*size) == (0, 0, *size)
 
 
 def test_the_whole_window_is_the_identity():
