@@ -170,6 +170,14 @@ def test_mask_interpolation_is_checked_at_build(transform):
         transform(scale=(8, 8), mask_interp='cubic')
 
 
+def test_a_crop_resizes_frames_bilinearly_and_masks_by_nearest_neighbour():
+    frame = np.array([[0, 200]], dtype=np.uint8)[..., None].repeat(3, axis=2)
+    results = dict(imgs=[frame], gt_seg_maps=[np.array([[0, 1]], dtype=np.uint8)])
+    results = ClipRandomResizedCrop(scale=(8, 1), area_range=(1, 1), ratio_range=(2, 2))(results)
+    assert results['imgs'][0][0, :, 0].tolist() == [0, 0, 25, 75, 125, 175, 200, 200]
+    assert results['gt_seg_maps'][0].tolist() == [[0, 0, 0, 0, 1, 1, 1, 1]]
+
+
 def test_crop_makes_no_new_mask_values():
     results = dict(clip(), gt_seg_maps=[np.random.default_rng(0).choice([0, 70, 255], (H, W)).astype(np.uint8)] * T)
     masks = ClipRandomResizedCrop(scale=(50, 40), area_range=(0.3, 0.6))(results)['gt_seg_maps']
@@ -191,6 +199,15 @@ def test_windows_keep_inside_and_to_the_ranges():
         assert 0 <= left <= 140 - width
         assert 0.19 <= height * width / 14000 <= 0.51
         assert 0.78 <= width / height <= 1.28
+
+
+def test_windows_cover_two_fifths_to_all_of_the_picture_by_default():
+    np.random.seed(0)
+    windows = [ClipRandomResizedCrop(scale=(8, 8)).window(300, 300) for _ in range(2000)]
+    areas = [height * width / 90000 for _, _, height, width in windows]
+    ratios = [width / height for _, _, height, width in windows]
+    assert (min(areas), max(areas)) == pytest.approx((0.4, 1), abs=0.02)
+    assert (min(ratios), max(ratios)) == pytest.approx((3 / 4, 4 / 3), abs=0.02)
 
 
 def test_a_window_that_cannot_fit_is_the_whole_picture():

@@ -1,6 +1,7 @@
 import cv2
 import numpy as np
 import pytest
+from mmseg.datasets.transforms import PhotoMetricDistortion
 
 from mmavs.datasets.transforms import ClipPhotoMetricDistortion
 from mmavs.datasets.transforms.photometric import Distortion, distort
@@ -109,3 +110,11 @@ def test_settings_are_checked(settings, message):
 
 def test_repr():
     assert 'hue_delta=18' in repr(ClipPhotoMetricDistortion())
+
+
+def test_ranges_are_those_of_mmseg():
+    ours, theirs = ClipPhotoMetricDistortion(), PhotoMetricDistortion()
+    assert ours.brightness_delta == theirs.brightness_delta
+    assert ours.contrast_range == (theirs.contrast_lower, theirs.contrast_upper)
+    assert ours.saturation_range == (theirs.saturation_lower, theirs.saturation_upper)
+    assert ours.hue_delta == theirs.hue_delta
