@@ -68,7 +68,7 @@ class AVDataPreprocessor(BaseDataPreprocessor):
         _check_clips(frames, audio, [_clip_name(samples, i) for i in range(len(frames))])
         img = torch.cat(frames)
         if self.bgr_to_rgb:
-            img = img[:, [2, 1, 0]]
+            img = img.flip(1)
         img = (img.float() - self.mean) / self.std
         clip_lengths = [clip.shape[0] for clip in frames]
         return dict(

@@ -52,12 +52,9 @@ def map_clips(function: Callable[..., Tensor], *frames: Tensor, clip_lengths: Se
     if len(set(lengths)) == 1:
         return function(*(x.unflatten(0, (-1, lengths[0])) for x in frames)).flatten(0, 1)
 
-    starts = [sum(lengths[:i]) for i in range(len(lengths))]
-    outputs, order = [], []
+    clips = [x.split(lengths) for x in frames]
+    results: dict[int, Tensor] = {}
     for length in sorted(set(lengths)):
-        rows = [start + t for start, own in zip(starts, lengths, strict=True) if own == length for t in range(length)]
-        index = torch.tensor(rows, device=frames[0].device)
-        outputs.append(function(*(x[index].unflatten(0, (-1, length)) for x in frames)).flatten(0, 1))
-        order += rows
-    inverse = torch.tensor(order, device=frames[0].device).argsort()
-    return torch.cat(outputs)[inverse]
+        own = [i for i, other in enumerate(lengths) if other == length]
+        results.update(zip(own, function(*(torch.stack([x[i] for i in own]) for x in clips)), strict=True))
+    return torch.cat([results[i] for i in range(len(lengths))])

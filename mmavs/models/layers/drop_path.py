@@ -46,10 +46,12 @@ class DropPath(nn.Module):
         num_levels = 1 if level_lengths is None else len(level_lengths)
         keep = 1 - self.prob
         scale = torch.empty(num_draws, num_levels, 1, dtype=branch.dtype, device=branch.device).bernoulli_(keep) / keep
+        # Not repeat_interleave: on a GPU it waits for the device to tell the size of its result.
         if clip_lengths is not None:
-            scale = scale.repeat_interleave(torch.tensor(clip_lengths, device=branch.device), dim=0)
+            scale = torch.cat([own.expand(n, -1, -1) for own, n in zip(scale.split(1), clip_lengths, strict=True)])
         if level_lengths is not None:
-            scale = scale.repeat_interleave(torch.tensor(level_lengths, device=branch.device), dim=1)
+            levels = zip(scale.split(1, dim=1), level_lengths, strict=True)
+            scale = torch.cat([own.expand(-1, n, -1) for own, n in levels], dim=1)
         return branch * scale
 
     def extra_repr(self) -> str:
