@@ -44,7 +44,7 @@ class AVSLocalVisualizer(SegLocalVisualizer):
         """Draw a clip without writing it anywhere; every rank of a distributed run may call this.
 
         Args:
-            frames: RGB pictures of the clip. T of shape (H, W, 3), uint8.
+            frames: RGB pictures of the clip. T of shape (H, W, 3), uint8; one picture of that shape is a clip of one.
             data_sample: An ``AVDataSample`` with ``gt_sem_seg`` and ``pred_sem_seg`` of shape (T, h, w), either of
                 which may be missing, and the metainfo video_id, subset, split and category.
             log_mel: VGGish examples. Shape (T, 1, 96, 64). Default None: no sound row.
@@ -55,6 +55,8 @@ class AVSLocalVisualizer(SegLocalVisualizer):
         Returns:
             RGB picture. Shape (height, width, 3), uint8.
         """
+        if isinstance(frames, np.ndarray) and frames.ndim == 3:
+            frames = frames[None]
         meta = self.dataset_meta or {}
         facts = (data_sample.get(key) for key in ('subset', 'split', 'category'))
         return contact_sheet(

@@ -112,3 +112,9 @@ def test_configs_write_tensorboard_curves_where_it_is_installed(installed, tmp_p
     folder = tmp_path / 'run' / 'vis_data'
     assert written == [(str(folder), 'loss', 0.5, 7)] * installed
     assert json.loads((folder / 'scalars.json').read_text()) == {'loss': 0.5, 'step': 7}
+
+
+def test_one_picture_is_a_clip_of_one(frames):
+    visualizer = build()
+    expected = visualizer.draw_datasample(frames[:1], sample(1))
+    assert np.array_equal(visualizer.draw_datasample(frames[0], sample(1)), expected)
