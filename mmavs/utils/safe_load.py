@@ -72,7 +72,8 @@ def read_state_dict(path: str | Path, prefix: str = '', trust: bool | None = Non
 
     Args:
         path: A local file: a bare state dict, or a dict with one under ``state_dict`` or ``model``.
-        prefix: Keep only the names that start with it, and take it off, e.g. ``'backbone.'``. Default: all names.
+        prefix: Keep only the names that start with it, and take it off; as in mmengine, ``'backbone'`` means
+            ``'backbone.'``. Default: all names.
         trust: As for :func:`load_checkpoint_file`.
 
     Returns:
@@ -83,6 +84,7 @@ def read_state_dict(path: str | Path, prefix: str = '', trust: bool | None = Non
             :func:`load_checkpoint_file`.
     """
     weights = weights_of(load_checkpoint_file(path, trust=trust), path)
+    prefix = f'{prefix}.' if prefix and not prefix.endswith('.') else prefix
     weights = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
     if not weights:
         raise ValueError(f'{path} holds no weights whose names start with "{prefix}".')

@@ -171,6 +171,7 @@ def test_read_state_dict(tmp_path, wrap):
     torch.save(wrap({'backbone.w': torch.ones(1), 'neck.w': torch.zeros(1)}), tmp_path / 'w.pth')
     assert set(read_state_dict(tmp_path / 'w.pth')) == {'backbone.w', 'neck.w'}
     assert list(read_state_dict(tmp_path / 'w.pth', prefix='backbone.')) == ['w']
+    assert list(read_state_dict(tmp_path / 'w.pth', prefix='backbone')) == ['w']
     with pytest.raises(ValueError, match=r'no weights whose names start with "head\."'):
         read_state_dict(tmp_path / 'w.pth', prefix='head.')
 
