@@ -15,6 +15,10 @@ def recipe(subset: str = 'ms3', seed: int = 0, image_size: int = 64) -> Recipe:
                   write_log_mel=False)
 
 
+def interrupt(*arguments):
+    raise KeyboardInterrupt
+
+
 def digests(root) -> dict[str, str]:
     return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
             for path in root.rglob('*') if path.is_file()}
@@ -117,6 +121,14 @@ def test_an_interrupted_run_is_done_again(tmp_path):
             vision_only_J(tmp_path, 'ms3')
         generate(tmp_path, 'ms3', clips=dict(test=1), **SETTINGS)
         assert digests(tmp_path) == whole
+
+
+def test_a_first_run_that_is_interrupted_can_be_repeated(tmp_path, monkeypatch):
+    monkeypatch.setitem(generate.__globals__, 'write_table', interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        generate(tmp_path, 'ms3', clips=dict(test=1), **SETTINGS)
+    monkeypatch.undo()
+    assert len(generate(tmp_path, 'ms3', clips=dict(test=1), **SETTINGS)['vision_only_J']) == 1
 
 
 def test_a_real_data_set_is_never_overwritten(tmp_path):

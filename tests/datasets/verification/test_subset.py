@@ -4,7 +4,9 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from mmavs.datasets.verification import PUBLISHED_CLIPS, Report, verify_subset
 from mmavs.datasets.verification import subset as module
@@ -36,7 +38,13 @@ def test_generated_data_is_sound(shapes_root, subset):
     assert frames == ([35, 10, 20] if subset == 'avss' else [25, 10, 15])
     labelled = report.splits['train']['labelled']
     assert labelled == dict(s4=5, ms3=25, avss=27)[subset]
-    assert report.splits['test']['rates'] == {'16000 Hz': 3}
+    test = report.splits['test']
+    assert (test['rates'], test['channels']) == ({'16000 Hz': 3}, {'1': 3})
+    assert (test['sizes'], test['seconds']) == (({'85x64': 3}, [5, 10]) if subset == 'avss' else ({'64x64': 3}, [5, 5]))
+    if subset == 'ms3':
+        masks = [np.asarray(Image.open(path)) for path in data(shapes_root).glob('gt_masks/test/*/*.png')]
+        assert (test['silent'], len(masks)) == (sum(not mask.any() for mask in masks), 15)
+        assert sum(test['mask_formats'].values()) == 15
     json.dumps(report.as_dict(), allow_nan=False)
 
 

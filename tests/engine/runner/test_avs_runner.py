@@ -96,9 +96,10 @@ def test_only_damaged_checkpoints_are_an_error(trained):
 
 
 def test_nothing_to_resume_from_starts_from_scratch(tmp_path):
-    train(tmp_path / 'a', resume=True)
+    train(tmp_path / 'a', resume=True, log_level='INFO')
     train(tmp_path / 'b')
     assert_same_weights(tmp_path / 'a', tmp_path / 'b')
+    assert f'No checkpoint to resume from in {tmp_path}/a: training starts from scratch.' in logs_of(tmp_path / 'a')
 
 
 def test_checkpoint_of_mmengine_resumes_with_a_warning(tmp_path):
@@ -127,7 +128,8 @@ def test_resume_goes_on_in_the_work_folder_and_not_from_load_from(trained, tmp_p
 
 def test_resume_in_an_empty_work_folder_takes_the_training_named_by_load_from(trained, tmp_path):
     train(tmp_path / 'reference')
-    runner = train(tmp_path / 'new', resume=True, load_from=str(trained / 'epoch_1.pth'))
+    runner = train(tmp_path / 'new', resume=True, load_from=str(trained / 'epoch_1.pth'), log_level='INFO')
+    assert f'training starts where load_from={trained}/epoch_1.pth ended.' in logs_of(tmp_path / 'new')
     assert (runner.epoch, runner.iter) == (3, 18)
     assert_same_weights(tmp_path / 'new', tmp_path / 'reference')
 
@@ -137,8 +139,9 @@ def test_resume_with_weights_only_in_load_from_starts_with_them(trained, tmp_pat
     torch.save(weights, tmp_path / 'weights.pth')
     config = dict(load_from=str(tmp_path / 'weights.pth'), custom_hooks=[])
     train(tmp_path / 'reference', **config)
-    runner = train(tmp_path / 'new', resume=True, **config)
+    runner = train(tmp_path / 'new', resume=True, log_level='INFO', **config)
     assert runner.iter == 18
+    assert f'training starts with the weights of load_from={tmp_path}/weights.pth.' in logs_of(tmp_path / 'new')
     assert_same_weights(tmp_path / 'new', tmp_path / 'reference')
     train(tmp_path / 'without', custom_hooks=[])
     with pytest.raises(AssertionError):
