@@ -51,6 +51,8 @@ def test_errors_name_what_is_missing(tmp_path):
         build_dataset(Config(dict(a=1)), 'dev')
     with pytest.raises(ValueError, match='has no val_dataloader'):
         build_dataset(Config(dict(a=1)), 'val')
+    with pytest.raises(ValueError, match='has no test_dataloader'):
+        build_dataset(Config(dict(val_dataloader=dict(a=1))), 'val', pipeline_of='test')
 
 
 def test_dataset_of_one_loader_with_the_transforms_of_another(tmp_path):

@@ -85,6 +85,14 @@ def test_page_has_the_scores_of_the_metric_and_the_files_of_each_clip(tmp_path):
         assert (folder / 'sound.wav').is_file() == item['media']['sound'] == (item['id'] != 'none')
 
 
+def test_classes_have_the_names_and_colours_of_the_dataset(tmp_path):
+    runner, hook = StandInRunner(tmp_path), ReportHook(out_dir=str(tmp_path / 'report'))
+    runner.visualizer.dataset_meta = dict(classes=('background', 'bell', 'dog'),
+                                          palette=[(0, 0, 0), (9, 200, 30), (1, 2, 3)])
+    run_test(hook, runner, [clip('v')])
+    assert hook._media[0].classes == {'bell': '#09c81e'}
+
+
 def test_sound_is_the_one_that_the_sample_brings(tmp_path):
     run_test(ReportHook(out_dir=str(tmp_path / 'report')), StandInRunner(tmp_path), [clip('v', sound=SOUND)])
     samples, rate = soundfile.read(tmp_path / 'report' / 'media' / media_name('v') / 'sound.wav')
