@@ -90,7 +90,7 @@ def test_classes_have_the_names_and_colours_of_the_dataset(tmp_path):
     runner.visualizer.dataset_meta = dict(classes=('background', 'bell', 'dog'),
                                           palette=[(0, 0, 0), (9, 200, 30), (1, 2, 3)])
     run_test(hook, runner, [clip('v')])
-    assert hook._media[0].classes == {'bell': '#09c81e'}
+    assert hook._media[0].classes == {'bell': 'rgb(9, 200, 30)'}
 
 
 def test_sound_is_the_one_that_the_sample_brings(tmp_path):
