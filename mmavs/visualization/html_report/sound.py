@@ -16,8 +16,8 @@ def write_sound(path: Path, samples: np.ndarray) -> None:
 
     Args:
         path: Target. Its folder is made when missing.
-        samples: Values outside of [-1, 1] are clipped. Shape (n,).
+        samples: Values outside of [-1, 1] are clipped (by libsndfile). Shape (n,).
     """
     buffer = BytesIO()
-    soundfile.write(buffer, np.clip(samples, -1, 1), SAMPLE_RATE, format='WAV', subtype='PCM_16')
+    soundfile.write(buffer, samples, SAMPLE_RATE, format='WAV', subtype='PCM_16')
     write_bytes(path, buffer.getvalue())
