@@ -9,8 +9,6 @@ def check_device(device: str | None) -> None:
     Raises:
         ValueError: If it cannot; the message says what to pass instead.
     """
-    if device is None:
-        return
     try:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, ValueError, NotImplementedError) as error:

@@ -75,6 +75,6 @@ def _per_token(name: str, matrix: Tensor, u: Tensor) -> Tensor:
 
 
 def _spread_groups(matrix: Tensor, groups: int) -> Tensor:
-    if matrix.dim() == 4 and matrix.shape[1] > 0 and groups % matrix.shape[1] == 0:
+    if matrix.shape[1] > 0 and groups % matrix.shape[1] == 0:
         return matrix.repeat_interleave(groups // matrix.shape[1], 1) if matrix.shape[1] != groups else matrix
     return matrix

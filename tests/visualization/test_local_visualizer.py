@@ -73,6 +73,9 @@ def test_add_datasample_writes_the_file_or_the_backends(frames, tmp_path):
     visualizer.add_datasample('a', frames, sample(), out_file=str(tmp_path / 'a.png'))
     written = np.asarray(Image.open(tmp_path / 'a.png'))
     assert (written == visualizer.draw_datasample(frames, sample())).all()
+    visualizer.add_datasample('c', frames, out_file=str(tmp_path / 'c.png'))
+    assert np.array_equal(np.asarray(Image.open(tmp_path / 'c.png')),
+                          visualizer.draw_datasample(frames, BaseDataElement()))
     visualizer.add_datasample('b', frames, sample(), step=4)
     assert len(list((tmp_path / 'backend').rglob('b_4.png'))) == 1
 

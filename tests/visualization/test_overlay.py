@@ -193,5 +193,6 @@ def test_bad_input_is_named(change, message):
 
 def test_fit_mask_keeps_values_and_rejects_numbers_beyond_a_byte():
     assert fit_mask(np.array([[True, False]]), (1, 2)).tolist() == [[1, 0]]
-    with pytest.raises(ValueError, match='int64'):
-        fit_mask(np.array([[300]]), (1, 1))
+    for values in ([[0, 300]], [[-1, 0]]):
+        with pytest.raises(ValueError, match='int64'):
+            fit_mask(np.array(values), (1, 2))

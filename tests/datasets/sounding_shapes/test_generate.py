@@ -124,6 +124,7 @@ def test_an_interrupted_run_is_done_again(tmp_path):
 
 
 def test_a_first_run_that_is_interrupted_can_be_repeated(tmp_path, monkeypatch):
+    (tmp_path / 'Multi-sources').mkdir()     # an empty folder is nobody's data set
     monkeypatch.setitem(generate.__globals__, 'write_table', interrupt)
     with pytest.raises(KeyboardInterrupt):
         generate(tmp_path, 'ms3', clips=dict(test=1), **SETTINGS)

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from mmengine.hooks import Hook
 
 from mmavs.engine.hooks import EXIT_PREEMPTED, AtomicCheckpointHook
 from mmavs.engine.runner import ResumableEpochLoop, ResumableIterLoop
@@ -64,6 +65,18 @@ def test_iteration_loop(tmp_path, sampler):
         folder = tmp_path / str(iteration)
         stop_and_resume(folder, iteration, **with_sampler(folder))
         assert_same_weights(folder, tmp_path / 'reference', 'iter_18.pth')
+
+
+@pytest.mark.parametrize('loop', [{}, dict(train_cfg=ITER_LOOP, checkpoint=BY_ITER)], ids=['epochs', 'iterations'])
+def test_the_model_trains_again_after_a_validation(tmp_path, loop):
+    modes = []
+
+    class Watch(Hook):
+        def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+            modes.append(runner.model.training)
+
+    train(tmp_path, Watch(), **loop)
+    assert modes == [True] * 18
 
 
 def test_missed_validation_is_made_up_for(tmp_path, monkeypatch):
