@@ -50,8 +50,9 @@ def test_three_components_become_red_green_blue():
     frames = [np.zeros((2, 2, 3), np.uint8)]
     scores = torch.zeros(1, 3, 2, 2)
     scores[0, 1, 0, 0] = 1
+    scores[0, 2, 0, 1] = 10     # each component has a scale of its own
     picture = feature_overlay(frames, scores, factor=1)[0]
-    assert picture[0, 0].tolist() == [0, 255, 0]
+    assert picture[0].tolist() == [[0, 255, 0], [0, 0, 255]]
     assert picture[1, 1].tolist() == [0, 0, 0]
 
 

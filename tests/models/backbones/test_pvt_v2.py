@@ -11,7 +11,8 @@ from mmavs.registry import MODELS
 
 TINY = dict(embed_dims=(8, 16, 24, 32), depths=(1, 2, 1, 1), mlp_ratios=(4, 4, 4, 4), num_heads=(1, 2, 3, 4))
 # Millions of parameters with the classification head, Table 2 of the paper (its text names the same configurations).
-PUBLISHED_MILLIONS = {'b0': 3.7, 'b1': 14.0, 'b2': 25.4, 'b3': 45.2, 'b4': 62.6, 'b5': 82.0}
+# Of the ImageNet classifiers; the paper rounds to 3.7, 14.0, 25.4, 45.2, 62.6 and 82.0 million.
+PARAMETERS = {'b0': 3_666_760, 'b1': 14_009_000, 'b2': 25_362_856, 'b3': 45_238_696, 'b4': 62_556_072, 'b5': 81_956_008}
 
 
 def randomised(model, seed=0, std=0.2):
@@ -124,14 +125,8 @@ def test_parameter_counts(arch):
         model = PVTv2(arch)
     count = sum(parameter.numel() for parameter in model.parameters())
     assert count == count_by_formula(**ARCHITECTURES[arch])
-    with_head = count + ARCHITECTURES[arch]['embed_dims'][-1] * 1000 + 1000
-    assert round(with_head / 1e6, 1) == PUBLISHED_MILLIONS[arch]
+    assert count + ARCHITECTURES[arch]['embed_dims'][-1] * 1000 + 1000 == PARAMETERS[arch]
     assert len([*model.block1, *model.block2, *model.block3, *model.block4]) == sum(ARCHITECTURES[arch]['depths'])
-
-
-def test_exact_counts_of_the_two_ends():
-    assert count_by_formula(**ARCHITECTURES['b0']) == 3_409_760
-    assert count_by_formula(**ARCHITECTURES['b5']) == 81_443_008
 
 
 def test_names_are_the_official_ones():
