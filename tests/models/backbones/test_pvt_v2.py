@@ -10,8 +10,7 @@ from mmavs.models.backbones.pvt_v2 import ARCHITECTURES
 from mmavs.registry import MODELS
 
 TINY = dict(embed_dims=(8, 16, 24, 32), depths=(1, 2, 1, 1), mlp_ratios=(4, 4, 4, 4), num_heads=(1, 2, 3, 4))
-# Millions of parameters with the classification head, Table 2 of the paper (its text names the same configurations).
-# Of the ImageNet classifiers; the paper rounds to 3.7, 14.0, 25.4, 45.2, 62.6 and 82.0 million.
+# Parameters with the classification head; Table 2 of the paper has them in millions, 3.7, 14.0, 25.4, 45.2, 62.6, 82.0.
 PARAMETERS = {'b0': 3_666_760, 'b1': 14_009_000, 'b2': 25_362_856, 'b3': 45_238_696, 'b4': 62_556_072, 'b5': 81_956_008}
 
 
