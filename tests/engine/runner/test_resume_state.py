@@ -2,10 +2,15 @@ import random
 
 import pytest
 import torch
-from torch.utils.data import DataLoader, SequentialSampler
+from torch.utils.data import BatchSampler, DataLoader, SequentialSampler
 
 from mmavs.engine.runner import resume_state as module
-from mmavs.engine.runner.resume_state import apply_rng_state, apply_sampler_state, gather_resume_state
+from mmavs.engine.runner.resume_state import (
+    apply_rng_state,
+    apply_sampler_state,
+    gather_resume_state,
+    samples_per_batch,
+)
 from mmavs.engine.samplers import SeededSampler
 
 DATA = list(range(12))
@@ -63,6 +68,13 @@ def test_plain_sampler():
     state = gather_resume_state(runner, batches=2)
     assert state['sampler_seed'] is None
     assert apply_sampler_state(state, runner.train_loop.dataloader) == 2
+
+
+def test_a_batch_sampler_knows_the_size_of_its_batches(monkeypatch):
+    batches = DataLoader(DATA, batch_sampler=BatchSampler(SequentialSampler(DATA), 3, drop_last=False))
+    assert (samples_per_batch(batches), samples_per_batch(loader(4))) == (3, 4)
+    monkeypatch.setattr(module, 'get_world_size', lambda: 2)
+    assert (samples_per_batch(batches), samples_per_batch(loader(4))) == (6, 8)
 
 
 def test_random_states_return(warnings):
