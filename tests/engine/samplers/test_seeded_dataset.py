@@ -4,6 +4,7 @@ import random
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,17 @@ def test_samples_do_not_depend_on_workers_batches_or_the_start():
     for found in (load(workers=2), load(workers=1, batch_size=3)):
         assert torch.equal(torch.stack(found), torch.stack(expected))
     assert torch.equal(torch.stack(load(start=6)), torch.stack(expected[6:]))
+
+
+class Seeds(Noise):
+    def __getitem__(self, index: int) -> int:
+        return torch.initial_seed()
+
+
+def test_every_worker_of_every_process_has_a_seed_of_its_own():
+    found = [[int(seed) for seed in DataLoader(Seeds(), num_workers=2, worker_init_fn=partial(
+        init_worker, num_workers=2, rank=rank, seed=5))][:4] for rank in (0, 1)]
+    assert found == [[5, 6, 5, 6], [7, 8, 7, 8]]
 
 
 def test_loading_in_the_main_process_leaves_its_generators_alone():
