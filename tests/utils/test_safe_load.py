@@ -116,6 +116,16 @@ def test_getattr_is_not_open_to_checkpoints(tmp_path):
         load_checkpoint_file(tmp_path / 'g.pth')
 
 
+def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
+    def denied(*arguments, **options):
+        raise PermissionError(13, 'Permission denied')
+
+    (tmp_path / 'c.pth').touch()
+    monkeypatch.setattr(torch, 'load', denied)
+    with pytest.raises(PermissionError, match=r'No permission to read the checkpoint .*c\.pth'):
+        load_checkpoint_file(tmp_path / 'c.pth')
+
+
 def test_allowance_ends_with_the_call(tmp_path):
     before = set(torch.serialization.get_safe_globals())
     torch.serialization.clear_safe_globals()

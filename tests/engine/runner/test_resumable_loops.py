@@ -79,6 +79,21 @@ def test_the_model_trains_again_after_a_validation(tmp_path, loop):
     assert modes == [True] * 18
 
 
+@pytest.mark.parametrize(('loop', 'validated'), [
+    (dict(type='EpochBasedTrainLoop', max_epochs=3, val_interval=3, dynamic_intervals=[(2, 1)]), [6, 12, 18]),
+    (dict(ITER_LOOP, dynamic_intervals=[(12, 3)]), [6, 12, 15, 18]),
+    (dict(type='EpochBasedTrainLoop', max_epochs=3, val_begin=3), [18]), (dict(ITER_LOOP, val_begin=12), [12, 18])])
+def test_validations_come_when_they_are_due(tmp_path, loop, validated):
+    found = []
+
+    class Watch(Hook):
+        def before_val(self, runner) -> None:
+            found.append(runner.iter)
+
+    train(tmp_path, Watch(), train_cfg=loop, checkpoint=dict(BY_ITER, by_epoch='max_epochs' in loop))
+    assert found == validated
+
+
 def test_missed_validation_is_made_up_for(tmp_path, monkeypatch):
     """A stop in the validation of epoch 2 comes after its checkpoint was written."""
     train(tmp_path / 'reference')
