@@ -136,7 +136,7 @@ def test_clips_that_no_table_lists(shapes_root, tmp_path, subset):
     parent = tmp_path / folder / place
     if subset == 's4':
         parent = next((parent / 'test').iterdir())
-    (parent / 'extra_1' / 'frames').mkdir(parents=True)
+    (parent / 'extra_1' / ('frames' if subset == 'avss' else '')).mkdir(parents=True)
     report = verify_subset(str(tmp_path), subset, expect_published=False)
     (finding, ) = [finding for finding in report.findings if finding.level == 'warning']
     assert finding.message.endswith(f'1 folders hold clips that the table does not list, e.g. {parent / "extra_1"}.')

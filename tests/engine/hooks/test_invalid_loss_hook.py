@@ -1,12 +1,15 @@
 import json
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapper
 
 from mmavs.engine.hooks import InvalidLossError, InvalidLossHook
-from mmavs.engine.hooks.invalid_loss_hook import _all_finite, clip_names
+from mmavs.engine.hooks.invalid_loss_hook import _all_finite, _InvalidGradientError, clip_names
 from tests.engine.toy import all_weights, assert_same_weights, toy_config, train
 
 pytestmark = pytest.mark.usefixtures('toy_runs')
@@ -112,6 +115,17 @@ def test_stop_before_the_weights_or_statistics_are_poisoned(tmp_path, kind):
     runner = train(tmp_path / 'a', resume=True, randomness=dict(seed=1))
     assert runner.iter == 18
     assert all(torch.isfinite(value).all() for value in all_weights(tmp_path / 'a').values())
+
+
+@pytest.mark.parametrize('scaled', [False, True])
+def test_gradients_that_a_loss_scaler_looks_after_are_left_to_it(scaled):
+    weight = torch.nn.Parameter(torch.ones(1))
+    wrapper = OptimWrapper(torch.optim.SGD([weight], lr=1.0))
+    if scaled:
+        wrapper.loss_scaler = 'skips such steps by itself, and looks for the scale by them'
+    InvalidLossHook().before_train(SimpleNamespace(optim_wrapper=wrapper))
+    with nullcontext() if scaled else pytest.raises(_InvalidGradientError):
+        wrapper.backward((weight * float('inf')).sum())
 
 
 @pytest.mark.parametrize('kind', ['steep', 'nan'])
