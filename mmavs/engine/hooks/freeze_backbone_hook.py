@@ -80,8 +80,6 @@ class FreezeBackboneHook(Hook):
         for parameter in self._trainable:
             parameter.requires_grad_(not frozen)
             parameter.grad = None
-        backbone = _bare_model(runner).backbone
-        backbone.train(not frozen)
         runner.logger.info(f'Epoch {runner.epoch + 1}: the visual backbone is {"frozen" if frozen else "trained"}.')
         if is_model_wrapper(runner.model):
             _wrap_anew(runner)
