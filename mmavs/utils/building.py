@@ -36,7 +36,7 @@ def build_model(cfg: Config, checkpoint: str | None = None, device: str | torch.
     """
     if 'model' not in cfg:
         raise ValueError(f'{cfg.filename} has no entry "model", so there is nothing to build.')
-    init_default_scope(cfg.get('default_scope', 'mmseg'))
+    init_default_scope(cfg.get('default_scope') or 'mmseg')
     model = MODELS.build(without_pretrained(cfg.model))
     model.dataset_meta = None
     if checkpoint is not None:
@@ -94,7 +94,7 @@ def build_dataset(cfg: Config, split: str, pipeline_of: str | None = None) -> An
             raise ValueError(f'split={name!r} must be one of {", ".join(SPLITS)}.')
         if not cfg.get(f'{name}_dataloader'):
             raise ValueError(f'{cfg.filename} has no {name}_dataloader; choose another split.')
-    init_default_scope(cfg.get('default_scope', 'mmseg'))
+    init_default_scope(cfg.get('default_scope') or 'mmseg')
     dataset = cfg[f'{split}_dataloader'].dataset
     if pipeline_of is not None:
         dataset = ConfigDict({**dataset, 'pipeline': cfg[f'{pipeline_of}_dataloader'].dataset.pipeline})

@@ -1,6 +1,7 @@
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.model import PretrainedInit
 
 from mmavs.utils.building import build_dataset, build_model, published_form, random_clips, without_pretrained
 
@@ -13,7 +14,7 @@ def neck_config(**extra) -> Config:
 
 
 def test_pretrained_files_are_not_looked_for_at_any_depth():
-    cfg = dict(backbone=dict(init_cfg=GONE, stages=[dict(init_cfg=dict(type='Pretrained', checkpoint='b'), depth=2)]),
+    cfg = dict(backbone=dict(init_cfg=GONE, stages=[dict(init_cfg=dict(type=PretrainedInit, checkpoint='b'), depth=2)]),
                head=dict(init_cfg=dict(type='Normal', std=0.1)))
     found = without_pretrained(cfg)
     assert found == dict(backbone=dict(init_cfg=None, stages=[dict(init_cfg=None, depth=2)]),
