@@ -225,10 +225,14 @@ def test_skip_in_training_looks_from_outside_first_and_replaces_later(broken_roo
 
 
 def test_skip_when_the_sound_is_missing(broken_root):
-    for folder in ('audio_wav', 'audio_log_mel'):
-        next((broken_root / 'Multi-sources/ms3_data' / folder / 'train').iterdir()).unlink()
+    folder = broken_root / 'Multi-sources/ms3_data'
+    for name in ('audio_wav/train/shapes-train-00000_1.wav', 'audio_log_mel/train/shapes-train-00001_1.pkl',
+                 'audio_wav/train/shapes-train-00002_1.wav', 'audio_log_mel/train/shapes-train-00002_1.pkl'):
+        (folder / name).unlink()
     dataset = AVSBenchDataset(subset='ms3', split='train', data_root=str(broken_root), on_error='skip')
-    assert len(dataset) + len(dataset.skipped) == 5
+    ((name, reason), ) = dataset.skipped
+    assert (name, len(dataset)) == ('shapes-train-00002_1', 4), 'the sound or its log-mel is enough'
+    assert reason.endswith('shapes-train-00002_1.pkl: not there, the clip has no sound.')
 
 
 def test_skip_with_nothing_left(broken_root):

@@ -86,7 +86,7 @@ def read_binary_mask(path: str, other_values: str = 'raise') -> np.ndarray:
         brightest = np.asarray(image.convert('L'))
     else:
         brightest = np.asarray(image.convert('RGB')).max(axis=2)
-    levels = np.flatnonzero(np.bincount(brightest.ravel(), minlength=256)[1:]) + 1
+    levels = np.flatnonzero(np.bincount(brightest.ravel())[1:]) + 1
     painted = image.mode in ('1', 'P', 'PA')
     if len(levels) <= 1 and (painted or set(levels.tolist()) <= {1, 255}):
         return (brightest > 0).astype(np.uint8)
