@@ -205,6 +205,14 @@ def test_weights_go_to_the_model_within_its_wrapper(tmp_path):
     assert 'weights of the model were loaded' not in logs_of(tmp_path / 'run'), 'all of them were'
 
 
+def test_names_in_a_file_may_be_revised(tmp_path):
+    weights = ToyModel().state_dict()
+    torch.save(dict(state_dict=rename_all(weights)), tmp_path / 'weights.pth')
+    runner = AVSRunner.from_cfg(toy_config(tmp_path / 'run', custom_hooks=[]))
+    runner.load_checkpoint(str(tmp_path / 'weights.pth'), strict=True, revise_keys=[(r'^foo\.', '')])
+    assert torch.equal(runner.model.layers[3].weight, weights['layers.3.weight'])
+
+
 def test_two_runs_with_one_seed_are_equal_and_another_seed_is_not(tmp_path):
     for name, seed in (('a', 3), ('b', 3), ('c', 4)):
         train(tmp_path / name, epochs=1, randomness=dict(seed=seed))
