@@ -131,6 +131,9 @@ def test_table_lists_modules_down_to_the_depth(counted):
     assert lines[3].split()[1:3] == ['10', '3.6']            # 10 of 279 parameters
     assert 'conv' in table(counted, depth=2)
     assert len(table(counted, depth=0).splitlines()) == 2
+    model = nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2), nn.ReLU())
+    lines = table(count(model, lambda: model(torch.zeros(1, 2)))).splitlines()
+    assert [line.split()[0] for line in lines] == ['module', '(whole', '0', '1'], 'without what has neither'
 
 
 def test_no_gradients_are_recorded():

@@ -142,6 +142,12 @@ def test_clips_that_no_table_lists(shapes_root, tmp_path, subset):
     assert finding.message.endswith(f'1 folders hold clips that the table does not list, e.g. {parent / "extra_1"}.')
 
 
+def test_a_subset_without_its_frames_is_a_list_of_broken_clips(root):
+    shutil.rmtree(data(root) / 'visual_frames')
+    report = verify_subset(str(root), 'ms3', expect_published=False)
+    assert found(report).count(('error', 'broken frame')) == 50
+
+
 def test_the_doubled_folder_of_avss_holds_no_unlisted_clips(shapes_root, tmp_path):
     root = tmp_path / 'AVSBench-semantic'
     shutil.copytree(shapes_root / 'AVSBench-semantic', root)
