@@ -50,8 +50,8 @@ class PreemptionHook(Hook):
     def before_train(self, runner: Any) -> None:
         """Install the signal handlers (main thread only)."""
         if not any(hasattr(hook, 'save_interrupted') for hook in runner.hooks):
-            raise RuntimeError('PreemptionHook saves through AtomicCheckpointHook: set '
-                               "default_hooks.checkpoint.type='mmavs.AtomicCheckpointHook'.")
+            raise RuntimeError("PreemptionHook saves through AtomicCheckpointHook: set default_hooks.checkpoint.type="
+                               "'mmavs.AtomicCheckpointHook', or leave it out by default_hooks.preemption=None.")
         if threading.current_thread() is threading.main_thread():
             self._previous = {number: signal.signal(number, self._receive) for number in self.signals}
 

@@ -34,6 +34,8 @@ _LOOPS = {EpochBasedTrainLoop: ResumableEpochLoop, IterBasedTrainLoop: Resumable
 class AVSRunner(Runner):
     """The runner of ``tools/train.py`` and ``tools/test.py``; built by ``AVSRunner.from_cfg(cfg)`` like mmengine's.
 
+    ``runner_type='mmavs.AVSRunner'`` in a config selects it in the tools of other mm packages.
+
     It takes the same configs as :class:`mmengine.runner.Runner` and differs in this:
 
     - random numbers of a sample depend on (seed, epoch, index) only: see :class:`mmavs.engine.samplers.SeededSampler`;
