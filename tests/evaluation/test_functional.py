@@ -179,13 +179,20 @@ def test_semantic_counts_and_scores():
                 assert score[n, c].item() == pytest.approx(expected, abs=1e-12)
 
 
+def with_one(value, dtype=torch.float32):
+    """Zeros, and in one pixel this value."""
+    values = torch.zeros(1, 4, 4, dtype=dtype)
+    values[0, 1, 2] = value
+    return values
+
+
 @pytest.mark.parametrize(('scores', 'target', 'message'), [
     (torch.zeros(1, 4, 4), torch.zeros(1, 4, 5), r'must both have shape \(N, H, W\), got \(1, 4, 4\) and \(1, 4, 5\)'),
     (torch.zeros(4, 4), torch.zeros(4, 4), r'must both have shape \(N, H, W\)'),
-    (torch.full((1, 4, 4), 1.5), torch.zeros(1, 4, 4), r'probabilities in \[0, 1\].*pass sigmoid\(logits\)'),
-    (torch.full((1, 4, 4), float('nan')), torch.zeros(1, 4, 4), r'probabilities in \[0, 1\], but some are.* NaN'),
-    (torch.zeros(1, 4, 4), torch.full((1, 4, 4), 7), r'target holds the value 7; a binary mask has 0, 1 and 255'),
-    (torch.zeros(1, 4, 4), torch.full((1, 4, 4), 1.25), r'target holds the value 1\.25'),
+    (with_one(1.5), torch.zeros(1, 4, 4), r'probabilities in \[0, 1\].*pass sigmoid\(logits\)'),
+    (with_one(float('nan')), torch.zeros(1, 4, 4), r'probabilities in \[0, 1\], but some are.* NaN'),
+    (torch.zeros(1, 4, 4), with_one(7, torch.uint8), r'target holds the value 7; a binary mask has 0, 1 and 255'),
+    (torch.zeros(1, 4, 4), with_one(1.25), r'target holds the value 1\.25'),
 ])
 def test_bad_binary_input(scores, target, message):
     with pytest.raises(ValueError, match=message):
