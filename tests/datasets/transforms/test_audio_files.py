@@ -40,6 +40,15 @@ def test_int16_is_divided_by_32768():
     assert samples.ravel().tolist() == [-1.0, 0.5, 32767 / 32768]
 
 
+def test_one_sample_far_beyond_full_scale_says_that_the_floats_are_not_scaled():
+    wave = np.full((100, 1), 0.1, np.float32)
+    wave[7] = -100     # overdriven, but a sound
+    assert decode_sound(wav(wave, 'FLOAT'), 'a.wav')[0].min() == -100
+    wave[7] = -32768
+    with pytest.raises(DataFileError, match=r'a\.wav has samples up to 32768; samples stored as floats must lie in'):
+        decode_sound(wav(wave, 'FLOAT'), 'a.wav')
+
+
 def test_reading_stops_after_the_given_time():
     samples, _ = decode_sound(wav(tone()), 'a.wav', seconds=0.25)
     assert len(samples) == 4000

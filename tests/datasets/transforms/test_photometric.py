@@ -106,6 +106,7 @@ def test_against_a_direct_transcription():
 def test_settings_are_checked(settings, message):
     with pytest.raises(ValueError, match=message):
         ClipPhotoMetricDistortion(**settings)
+    assert ClipPhotoMetricDistortion(brightness_delta=255, hue_delta=90).hue_delta == 90
 
 
 def test_repr():
