@@ -17,7 +17,7 @@ from tests.apis.media import write_film
 from tests.tools.micro import generate_data, write_config
 
 ROOT = Path(__file__).resolve().parents[1]
-LOADS_OR_BUILDS = re.compile(r'build_model|MODELS\.build|init_weights|load_checkpoint|Runner|AVSInferencer|'
+LOADS_OR_BUILDS = re.compile(r'build_model|MODELS\.build|init_weights|load_checkpoint|[Rr]unner|AVSInferencer|'
                              r'torch\.load|load_weights|read_state_dict|profiling')
 # Script -> its arguments, and whether they make it open the hostile file.
 SCRIPTS = {

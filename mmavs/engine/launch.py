@@ -126,7 +126,10 @@ def use_mixed_precision(cfg: Config) -> None:
 
 
 def build_runner(cfg: Config) -> Runner:
-    """The runner of a config: :class:`mmavs.engine.runner.AVSRunner`, or what ``runner_type`` names, as in mm tools."""
+    """The runner of a config: :class:`mmavs.engine.runner.AVSRunner`, or what ``runner_type`` names, as in mm tools.
+
+    What another runner does is its own: of ours it lacks the exact resuming, and the checks of what it resumes from.
+    """
     return RUNNERS.build(cfg) if cfg.get('runner_type') else AVSRunner.from_cfg(cfg)
 
 
