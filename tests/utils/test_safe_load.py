@@ -15,7 +15,6 @@ from mmavs.utils.safe_load import (
     load_checkpoint_file,
     load_pretrained,
     load_weights,
-    pretrained_from_init_cfg,
     read_state_dict,
     trusts_checkpoints,
     use_safe_checkpoint_loading,
@@ -197,31 +196,6 @@ def test_read_state_dict_without_weights(tmp_path):
         read_state_dict(tmp_path / 'list.pth')
 
 
-def test_load_pretrained_needs_every_name(tmp_path):
-    path = tmp_path / 'linear.pth'
-    module = torch.nn.Linear(2, 3)
-    torch.save(dict(weight=torch.full((3, 2), 7.0)), path)
-    before = module.weight.clone()
-    with pytest.raises(ValueError, match=r'linear\.pth does not fit Linear: it lacks bias\.'):
-        load_pretrained(module, path)
-    assert torch.equal(module.weight, before), 'a refused file must leave the module untouched'
-    torch.save(dict(weight=torch.full((3, 2), 7.0), bias=torch.zeros(3), head=torch.zeros(1)), path)
-    with pytest.raises(ValueError, match='has unknown head'):
-        load_pretrained(module, path)
-    load_pretrained(module, path, ignore=('head', ))
-    assert module.weight.eq(7).all()
-
-
-def test_pretrained_from_init_cfg():
-    pretrained = dict(type='Pretrained', checkpoint='a.pth')
-    assert pretrained_from_init_cfg(None) is None
-    assert pretrained_from_init_cfg(dict(type='Kaiming')) is None
-    assert pretrained_from_init_cfg(pretrained) == ('a.pth', '')
-    assert pretrained_from_init_cfg([dict(type='Kaiming'), pretrained | dict(prefix='b.')]) == ('a.pth', 'b.')
-    with pytest.raises(ValueError, match='needs checkpoint='):
-        pretrained_from_init_cfg(dict(type='Pretrained'))
-
-
 def test_mmengine_is_made_safe(tmp_path, restored_loaders):
     path, target = tmp_path / 'evil.pth', tmp_path / 'created'
     torch.save(dict(state_dict={'weight': torch.ones(3, 2), 'bias': torch.ones(3)}, extra=RunsCode(target)), path)
@@ -281,31 +255,3 @@ def test_a_flag_of_its_own_overrules_the_choice_of_the_process(tmp_path, restore
     with pytest.raises(UnsafeCheckpointError):
         load_weights(torch.nn.Linear(2, 3), tmp_path / 'a.pth', trust=False)
     assert not (tmp_path / 'x').exists()
-
-
-def test_weights_and_class_names_are_loaded(tmp_path):
-    source, model = torch.nn.Linear(2, 3), torch.nn.Linear(2, 3)
-    torch.save(dict(state_dict={f'module.{name}': value for name, value in source.state_dict().items()},
-                    meta=dict(dataset_meta=dict(classes=['background', 'dog']))), tmp_path / 'a.pth')
-    load_weights(model, tmp_path / 'a.pth')
-    assert torch.equal(model.weight, source.weight)
-    assert model.dataset_meta == dict(classes=['background', 'dog'])
-    torch.save(torch.nn.Linear(2, 3).requires_grad_(False).state_dict(), tmp_path / 'bare.pth')
-    load_weights(model, tmp_path / 'bare.pth')
-    assert not torch.equal(model.weight, source.weight)
-
-
-@pytest.mark.parametrize(('change', 'message'), [
-    (lambda state: state.pop('bias'), r'does not fit the model: it lacks bias; check that it was trained with this'),
-    (lambda state: state.update(extra=torch.ones(1), more=torch.ones(1)), r'it has unknown extra, more; check'),
-    (lambda state: state.update(weight=torch.ones(3, 4)), r'it has weight \(3, 4\) instead of \(3, 2\); check'),
-    (lambda state: state.clear(), r'a\.pth holds no weights; give a checkpoint of tools/train.py\.'),
-])
-def test_weights_of_another_model_are_refused_as_a_whole(tmp_path, change, message):
-    state, model = torch.nn.Linear(2, 3).state_dict(), torch.nn.Linear(2, 3)
-    before = model.weight.clone()
-    change(state)
-    torch.save(dict(state_dict=state), tmp_path / 'a.pth')
-    with pytest.raises(ValueError, match=message):
-        load_weights(model, tmp_path / 'a.pth')
-    assert torch.equal(model.weight, before)

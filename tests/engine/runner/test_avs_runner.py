@@ -1,12 +1,10 @@
 import os
-import signal
 
 import pytest
 import torch
 from mmengine.runner import EpochBasedTrainLoop
 
 from mmavs.engine.runner import AVSRunner, ResumableEpochLoop, ResumableIterLoop
-from mmavs.engine.runner.memory_advice import OutOfMemoryAdviceError
 from mmavs.engine.samplers import SeededDataset, SeededSampler
 from mmavs.utils.safe_load import UnsafeCheckpointError
 from tests.engine.toy import SignalAt, ToyDataset, ToyModel, assert_same_weights, toy_config, train
@@ -243,43 +241,6 @@ def test_dataloader_is_seeded_and_keeps_off_the_models_generator(tmp_path):
     (dict(type='IterBasedTrainLoop', max_iters=1), ResumableIterLoop)])
 def test_loops_are_resumable(tmp_path, loop, kind):
     assert type(AVSRunner.from_cfg(toy_config(tmp_path, train_cfg=loop)).train_loop) is kind
-
-
-def test_running_out_of_memory_names_the_keys(tmp_path, monkeypatch):
-    def hungry(*args, **kwargs):
-        return torch.empty(10**15)
-    monkeypatch.setattr(ToyModel, 'forward', hungry)
-    with pytest.raises(OutOfMemoryAdviceError, match=r'train_dataloader\.batch_size \(now 2\)'):
-        train(tmp_path)
-
-
-class Killer(ToyDataset):
-    """Kills the worker that loads a sample, as the kernel does when memory is short."""
-
-    def __getitem__(self, index):
-        if torch.utils.data.get_worker_info() is not None:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return super().__getitem__(index)
-
-
-def test_killed_worker_names_the_keys_of_the_run(tmp_path):
-    cfg = toy_config(tmp_path, workers=1)
-    cfg.train_dataloader.dataset.type = Killer
-    with pytest.raises(OutOfMemoryAdviceError, match=r'Reduce train_dataloader\.num_workers \(now 1\).* --resume\.$'):
-        AVSRunner.from_cfg(cfg).train()
-    cfg = toy_config(tmp_path, workers=1)
-    cfg.update(test_dataloader=cfg.train_dataloader, test_cfg={}, test_evaluator=cfg.val_evaluator)
-    cfg.test_dataloader.dataset.type = Killer
-    with pytest.raises(OutOfMemoryAdviceError, match=r'Reduce test_dataloader\.num_workers \(now 1\).*batch_size\.$'):
-        AVSRunner.from_cfg(cfg).test()
-
-
-def test_other_errors_pass_through(tmp_path, monkeypatch):
-    def wrong(*args, **kwargs):
-        raise RuntimeError('shapes differ')
-    monkeypatch.setattr(ToyModel, 'forward', wrong)
-    with pytest.raises(RuntimeError, match=r'^shapes differ$'):
-        train(tmp_path)
 
 
 def test_interrupted_run_without_a_checkpoint_starts_again(tmp_path):

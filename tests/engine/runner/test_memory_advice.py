@@ -1,10 +1,16 @@
 import errno
+import os
+import signal
 
 import pytest
 import torch
 from mmengine.config import Config
 
-from mmavs.engine.runner.memory_advice import explain_out_of_memory
+from mmavs.engine.runner import AVSRunner
+from mmavs.engine.runner.memory_advice import OutOfMemoryAdviceError, explain_out_of_memory
+from tests.engine.toy import ToyDataset, ToyModel, toy_config, train
+
+pytestmark = pytest.mark.usefixtures('toy_runs')
 
 CONFIG = dict(input_size=(512, 512), train_dataloader=dict(batch_size=4, num_workers=2),
               val_dataloader=dict(batch_size=3), test_dataloader=dict(batch_size=1, num_workers=5),
@@ -79,3 +85,40 @@ def test_the_cause_counts():
                                    OSError(errno.ENOSPC, 'No space left on device')])
 def test_other_errors_get_no_advice(error):
     assert explain_out_of_memory(error, CONFIG) is None
+
+
+def test_running_out_of_memory_names_the_keys(tmp_path, monkeypatch):
+    def hungry(*args, **kwargs):
+        return torch.empty(10**15)
+    monkeypatch.setattr(ToyModel, 'forward', hungry)
+    with pytest.raises(OutOfMemoryAdviceError, match=r'train_dataloader\.batch_size \(now 2\)'):
+        train(tmp_path)
+
+
+class Killer(ToyDataset):
+    """Kills the worker that loads a sample, as the kernel does when memory is short."""
+
+    def __getitem__(self, index):
+        if torch.utils.data.get_worker_info() is not None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__getitem__(index)
+
+
+def test_killed_worker_names_the_keys_of_the_run(tmp_path):
+    cfg = toy_config(tmp_path, workers=1)
+    cfg.train_dataloader.dataset.type = Killer
+    with pytest.raises(OutOfMemoryAdviceError, match=r'Reduce train_dataloader\.num_workers \(now 1\).* --resume\.$'):
+        AVSRunner.from_cfg(cfg).train()
+    cfg = toy_config(tmp_path, workers=1)
+    cfg.update(test_dataloader=cfg.train_dataloader, test_cfg={}, test_evaluator=cfg.val_evaluator)
+    cfg.test_dataloader.dataset.type = Killer
+    with pytest.raises(OutOfMemoryAdviceError, match=r'Reduce test_dataloader\.num_workers \(now 1\).*batch_size\.$'):
+        AVSRunner.from_cfg(cfg).test()
+
+
+def test_other_errors_pass_through(tmp_path, monkeypatch):
+    def wrong(*args, **kwargs):
+        raise RuntimeError('shapes differ')
+    monkeypatch.setattr(ToyModel, 'forward', wrong)
+    with pytest.raises(RuntimeError, match=r'^shapes differ$'):
+        train(tmp_path)
