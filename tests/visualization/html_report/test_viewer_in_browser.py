@@ -87,14 +87,15 @@ def test_play_moves_the_play_head_and_only_one_clip_sounds(browser):
     assert browser.wait("return document.getElementById('audio').currentTime > 0.1")
     first = browser.run("return document.getElementById('audio').src")
     assert re.search(r'/media/clip_000-\w{8}/sound\.wav$', first)
-    assert browser.run("return parseFloat(document.querySelector('.card:nth-child(1) .play-head').style.left) > 0")
+    assert browser.wait("return parseFloat(document.querySelector('.card:nth-child(1) .play-head').style.left) > 0")
     browser.click('.card:nth-child(2) .play')
     assert browser.wait("return document.getElementById('audio').currentTime > 0.1")
     assert browser.run("return document.getElementById('audio').src") != first
-    assert browser.run("return document.querySelectorAll('.playing').length") == 1
+    assert browser.wait("return document.querySelectorAll('.playing').length === 1")
     browser.click('.card:nth-child(2) .play')
     assert browser.run("return document.getElementById('audio').paused")
-    assert browser.run("return document.querySelectorAll('.playing').length") == 0
+    # The page learns of the pause by an event, which comes later.
+    assert browser.wait("return document.querySelectorAll('.playing').length === 0")
 
 
 def test_click_in_the_spectrogram_plays_from_there(browser):
