@@ -61,7 +61,7 @@ def test_train_test_and_count(tmp_path):
     config.write_text(CONFIG.replace('DATA', str(data)))
     for tool, *arguments in (
             ('train.py', config, '--work-dir', work, '--amp'),
-            ('test.py', config, work / 'epoch_1.pth', '--work-dir', work, '--out', out, '--show-dir', show),
+            ('test.py', config, work / 'epoch_1.pth', '--work-dir', tmp_path / 'test', '--out', out, '--show-dir', show),
             ('analysis_tools/get_flops.py', config, '--shape', 32, '--frames', 2)):
         done = run_tool(tool, *arguments, data_root=data)
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
