@@ -66,6 +66,6 @@ def test_train_test_and_count(tmp_path):
         done = run_tool(tool, *arguments, data_root=data)
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert len(json.loads(out.read_text())['clips']) == len(list(show.glob('*.png'))) == 3
-    log = next(work.glob('2*/*.log')).read_text()
+    log = next(work.glob('*/*.log')).read_text()
     assert "type='mmavs.AutocastOptimWrapper'" in log
     assert 'TolerantLoggerHook' in log
