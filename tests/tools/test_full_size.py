@@ -22,7 +22,7 @@ from mmavs.registry import MODELS
 from .micro import ROOT
 
 pytestmark = pytest.mark.skipif(os.environ.get('MMAVS_FULL_SIZE') != '1',
-                                reason='takes half an hour and 24 GiB; set MMAVS_FULL_SIZE=1')
+                                reason='takes a quarter of an hour or more, and 24 GiB; set MMAVS_FULL_SIZE=1')
 BATCH = dict(s4=2, ms3=2, avss=6)
 
 

@@ -34,7 +34,7 @@ def meta(monkeypatch):
     """The device 'meta' with the two things that it lacks: a backend of scans, and autocast."""
     real = torch.autocast
     scan = importlib.import_module('mmavs.ops.cross_selective_scan')
-    monkeypatch.setattr(scan, 'resolve_backend', lambda backend, device_type: 'cuda')
+    monkeypatch.setattr(scan, 'resolve_backend', lambda backend, device_type: 'torch')
     monkeypatch.setattr(torch, 'autocast', lambda device_type, *args, **kwargs: (
         contextlib.nullcontext() if device_type == 'meta' else real(device_type, *args, **kwargs)))
     return torch.device('meta')
