@@ -1,6 +1,6 @@
 """The six published configs as they stand, full model and full resolution, through the real tools.
 
-Takes half an hour on two cores and 24 GiB, so it runs on request only:
+Takes a quarter of an hour or more on two cores and 24 GiB, so it runs on request only:
 
     MMAVS_FULL_SIZE=1 python -m pytest tests/tools/test_full_size.py -s
 
