@@ -11,6 +11,6 @@ def check_device(device: str | None) -> None:
     """
     try:
         torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError, ValueError, NotImplementedError) as error:
+    except (RuntimeError, AssertionError, ValueError) as error:
         raise ValueError(f'device={device!r} cannot be used here ({str(error).splitlines()[0].rstrip(".")}); pass '
                          "device='cpu'.") from None
